@@ -1,0 +1,88 @@
+//! Every limit of the system, with its name and its unit, on one page.
+//!
+//! What a peer sends beyond a limit closes its link; what a user asks beyond one is refused with the limit's name.
+
+use crate::time::Span;
+
+// Names and texts.
+
+/// Bytes of a name of a site, process or project; fits a DNS label with room.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a relative path; half of Linux's `PATH_MAX`, so that a state directory fits before it.
+pub const PATH_BYTES_MAX: usize = 2_048;
+/// Bytes of one task's words (program and arguments); Linux's own limit for a single argument is 128 KiB.
+pub const WORDS_BYTES_MAX: usize = 128 << 10;
+/// Bytes of one environment entry or category name.
+pub const TEXT_BYTES_MAX: usize = 32 << 10;
+
+// One task.
+
+/// Input or output files of one task or template.
+pub const FILES_PER_TASK_MAX: usize = 4_096;
+/// Environment entries of one template.
+pub const ENVIRONMENT_MAX: usize = 1_024;
+/// Preferred hosts of one template.
+pub const PREFERRED_MAX: usize = 64;
+/// Bytes of the end of stdout or stderr that travel in an outcome; longer streams travel as files.
+pub const TAIL_BYTES_MAX: usize = 4 << 10;
+/// Bytes of stdout or stderr after which a task is ended.
+pub const STREAM_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of outputs after which an attempt fails.
+pub const OUTPUT_BYTES_MAX: u64 = 1 << 40;
+/// Losses (worker gone, link lost, ...) after which a task is given up: it has had its chances.
+pub const LOSSES_PER_TASK_MAX: u32 = 100;
+
+// Frames and links.
+
+/// Bytes of one frame's payload: about 10 000 small tasks; bounds what a reader ever holds for a link.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Elements of any sequence in a frame.
+pub const BATCH_MAX: usize = 4_096;
+/// Bytes waiting to be sent on one link before the link is closed as too slow.
+pub const LINK_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Templates a subordinate keeps per master.
+pub const TEMPLATES_PER_MASTER_MAX: usize = 65_536;
+/// Kinds of worker shape in an offer; more are folded into the nearest smaller one.
+pub const SHAPES_MAX: usize = 256;
+/// Subordinates of one superior.
+pub const CHILDREN_MAX: usize = 20_000;
+/// Inputs one process takes from its links before it flushes: one turn of the loop.
+pub const INPUTS_PER_TURN_MAX: usize = 256;
+/// Digests asked for in one bulk request.
+pub const DIGESTS_PER_REQUEST_MAX: usize = 1_024;
+
+// Leases.
+
+/// Work a child may hold beyond what it can run at once: long enough to cover any round trip,
+/// short enough that another child never waits long for it.
+pub const HOARD: Span = Span::secs(2);
+/// Leases beyond the running ones, per slot, however short the tasks.
+pub const HOARD_PER_SLOT_MAX: u32 = 512;
+/// Leases of one child in all.
+pub const LEASES_PER_CHILD_MAX: u32 = 65_536;
+/// Placements of one call of the scheduler.
+pub const PLACEMENTS_PER_CALL_MAX: usize = 4_096;
+/// When a lost worker's tasks are leased again: it may only be changing networks.
+pub const WORKER_GRACE: Span = Span::secs(15);
+/// When a lost foreman's tasks are leased again (F5): its workers go on meanwhile.
+pub const FOREMAN_GRACE: Span = Span::secs(60);
+/// When a restarted foreman calls its inventory complete (F4): its workers are back by then.
+pub const SETTLE: Span = Span::secs(10);
+/// Results a foreman or worker keeps for a superior that is away.
+pub const RESULTS_HELD_MAX: usize = 1_000_000;
+
+// Users.
+
+/// Outcomes under way to one watcher, not yet acknowledged by it.
+pub const OUTCOMES_OUT_MAX: usize = 8_192;
+/// Ranges of tasks in one watch or cancellation.
+pub const RANGES_MAX: usize = 4_096;
+/// Submitting sessions a master remembers, to answer a repeated submit.
+pub const SESSIONS_MAX: usize = 4_096;
+/// Happenings a master remembers for `explain`.
+pub const STORY_MAX: usize = 65_536;
+
+const _: () = assert!(
+    WORDS_BYTES_MAX + 2 * TAIL_BYTES_MAX < FRAME_BYTES_MAX,
+    "one task or report always fits a frame"
+);

@@ -1,0 +1,206 @@
+//! What is asked for: a task is a template and what is its own.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::digest::Digest;
+use crate::limits::WORDS_BYTES_MAX;
+use crate::path::RelPath;
+use crate::resources::Resources;
+use crate::time::Span;
+
+/// What many tasks have in common; it crosses each link once, the tasks refer to it by number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// What runs when a task brings no words of its own.
+    pub command: Command,
+    /// Environment of the task, beyond what the worker gives: names and values.
+    pub environment: Vec<(String, String)>,
+    /// Files that every task of the template gets.
+    pub inputs: Vec<InputFile>,
+    /// Files that every task of the template brings back.
+    pub outputs: Vec<OutputFile>,
+    /// What each task occupies while it runs.
+    pub resources: Resources,
+    /// How its tasks are scheduled.
+    pub policy: Policy,
+    /// Tasks of one category are alike: they share run-time statistics.
+    pub category: String,
+}
+
+/// How an attempt is executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// A program and its arguments, executed directly.
+    Exec(Words),
+    /// Nothing is executed: the attempt is done when it starts. Measures the chain itself, joins graphs.
+    Noop,
+}
+
+/// A program and its arguments as one text, the words separated by NUL.
+///
+/// Words hold no NUL themselves (no program could receive it), so one allocation serves any number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Words(Box<str>);
+
+/// Why words cannot be a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadWords {
+    /// A word has a NUL character.
+    #[error("an argument has a NUL character")]
+    Nul,
+    /// Together they exceed [`WORDS_BYTES_MAX`].
+    #[error("the command line is longer than {WORDS_BYTES_MAX} bytes")]
+    Long,
+}
+
+impl Words {
+    /// Joins `words`.
+    ///
+    /// # Errors
+    /// A word has a NUL, or they are too long together.
+    pub fn new<S: AsRef<str>>(words: &[S]) -> Result<Self, BadWords> {
+        let mut text = String::new();
+        for (i, word) in words.iter().enumerate() {
+            if word.as_ref().contains('\0') {
+                return Err(BadWords::Nul);
+            }
+            if i > 0 {
+                text.push('\0');
+            }
+            text.push_str(word.as_ref());
+        }
+        if text.len() > WORDS_BYTES_MAX {
+            return Err(BadWords::Long);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Whether there is not even a program.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The program and its arguments.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split('\0').filter(|_| !self.0.is_empty())
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        if text.len() > WORDS_BYTES_MAX {
+            return Err(serde::de::Error::custom(BadWords::Long));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// A file that is in the sandbox when the task starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Its name in the sandbox.
+    pub name: RelPath,
+    /// Its contents.
+    pub file: FileRef,
+    /// Whether it may be executed.
+    pub executable: bool,
+}
+
+/// Contents and how long they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileRef {
+    /// The name of the contents.
+    pub digest: Digest,
+    /// Their length in bytes.
+    pub bytes: u64,
+}
+
+/// A file, directory or pattern that is brought back when the task ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Its name in the sandbox; the last component may hold `*`, `?` and `[...]`.
+    pub name: RelPath,
+    /// Whether the attempt fails without it.
+    pub need: Need,
+}
+
+/// Whether a declared output must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Need {
+    /// The attempt fails if it is missing.
+    Required,
+    /// Its absence is no failure.
+    Optional,
+}
+
+/// How tasks are scheduled; travels whole to wherever scheduling is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Greater goes first.
+    pub priority: i32,
+    /// How often a failed attempt is followed by another. Losses are not charged to it.
+    pub retries: u16,
+    /// When a running attempt is ended as failed.
+    pub wall_max: Option<Span>,
+    /// When a running attempt is given up as a straggler: percent of the category's mean run time; 150 is the talk's 1.5.
+    pub fast_abort_percent: Option<u32>,
+    /// How a child is chosen.
+    pub algorithm: Algorithm,
+    /// Hosts or sites to choose under [`Algorithm::PreferredHosts`], best first.
+    pub preferred: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            priority: 0,
+            retries: 0,
+            wall_max: None,
+            fast_abort_percent: None,
+            algorithm: Algorithm::FirstCome,
+            preferred: Vec::new(),
+        }
+    }
+}
+
+/// How a child is chosen among those a task fits: the talk's five, and worst fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// The first child with room.
+    FirstCome,
+    /// The child that holds most bytes of the task's inputs.
+    CachedFiles,
+    /// The child with the least mean run time of the task's category.
+    FastestTime,
+    /// The child whose host or site stands first in the policy's list.
+    PreferredHosts,
+    /// Any child with room, drawn from the scheduler's seed.
+    Random,
+    /// The child with most room.
+    WorstFit,
+}
+
+impl Algorithm {
+    /// Every algorithm with its name at the command line.
+    pub const ALL: [(Algorithm, &'static str); 6] = [
+        (Algorithm::FirstCome, "fcfs"),
+        (Algorithm::CachedFiles, "files"),
+        (Algorithm::FastestTime, "time"),
+        (Algorithm::PreferredHosts, "hosts"),
+        (Algorithm::Random, "random"),
+        (Algorithm::WorstFit, "worst"),
+    ];
+}
+
+/// What is a task's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskBody {
+    /// Program and arguments; empty words mean the template's command.
+    pub words: Words,
+    /// Inputs beyond the template's.
+    pub inputs: Box<[InputFile]>,
+    /// Outputs beyond the template's.
+    pub outputs: Box<[OutputFile]>,
+}

@@ -1,0 +1,134 @@
+//! Which decoded frames are within their limits.
+//!
+//! The length of a frame already bounds what decoding allocates; these bounds keep what brains do per frame small.
+
+use crate::limits::{
+    BATCH_MAX, ENVIRONMENT_MAX, FILES_PER_TASK_MAX, NAME_BYTES_MAX, PREFERRED_MAX, RANGES_MAX, SHAPES_MAX,
+    TAIL_BYTES_MAX, TEXT_BYTES_MAX,
+};
+use crate::outcome::{End, Outcome, Ran, Report, Stream, Verdict};
+use crate::peer::{Peer, is_name};
+use crate::task::{Command, TaskBody, Template};
+use crate::wire::frames::{Frame, Submit};
+
+/// Something a peer sent that has limits.
+pub(super) trait Bounded {
+    /// Whether every part is within its limit.
+    fn within(&self) -> bool;
+}
+
+impl Bounded for Frame {
+    fn within(&self) -> bool {
+        match self {
+            Frame::Hello(hello) => hello.release.len() <= NAME_BYTES_MAX,
+            Frame::Offer(offer) => offer.host.len() <= TEXT_BYTES_MAX && offer.shapes.len() <= SHAPES_MAX,
+            Frame::Assign(assign) => {
+                let bodies = assign.tasks.iter().all(|task| task.body.within());
+                all(&assign.tasks)
+                    && all(&assign.templates)
+                    && bodies
+                    && assign.templates.iter().all(|(_, t)| t.within())
+            }
+            Frame::Reports(frame) => all(&frame.reports) && frame.reports.iter().all(Bounded::within),
+            Frame::Ack(frame) => all(&frame.attempts),
+            Frame::Cancel(frame) => all(&frame.attempts),
+            Frame::Inventory(frame) => all(&frame.held),
+            Frame::Started(frame) => all(&frame.attempts),
+            Frame::Retire(frame) => all(&frame.templates),
+            Frame::Submit(submit) => submit.within(),
+            Frame::Watch(watch) => watch.ranges.len() <= RANGES_MAX,
+            Frame::Outcomes(frame) => all(&frame.outcomes) && frame.outcomes.iter().all(Bounded::within),
+            Frame::Delivered(frame) => all(&frame.tasks),
+            Frame::CancelTasks(frame) => frame.ranges.len() <= RANGES_MAX,
+            Frame::StatusReply(status) => {
+                let texts = status.losses.iter().map(|(name, _)| name).chain(&status.notes);
+                let links = status.links.iter().all(|link| link.peer.within());
+                // A foreman may serve more links than a batch has elements; the frame's length bounds them.
+                links && texts.into_iter().all(|text| text.len() <= TEXT_BYTES_MAX)
+            }
+            Frame::Explained(frame) => all(&frame.lines) && frame.lines.iter().all(|line| line.len() <= TEXT_BYTES_MAX),
+            Frame::Submitted(_) | Frame::Cancelled(_) | Frame::Status(_) | Frame::Explain(_) => true,
+        }
+    }
+}
+
+fn all<T>(sequence: &[T]) -> bool {
+    sequence.len() <= BATCH_MAX
+}
+
+impl Bounded for Submit {
+    fn within(&self) -> bool {
+        all(&self.tasks) && self.template.within() && self.tasks.iter().all(Bounded::within)
+    }
+}
+
+impl Bounded for Template {
+    fn within(&self) -> bool {
+        let text = |text: &String| text.len() <= TEXT_BYTES_MAX && !text.contains('\0');
+        let command = match &self.command {
+            Command::Exec(words) => !words.is_empty(),
+            Command::Noop => true,
+        };
+        command
+            && self.environment.len() <= ENVIRONMENT_MAX
+            && self
+                .environment
+                .iter()
+                .all(|(name, value)| text(name) && text(value) && is_variable(name))
+            && self.inputs.len() <= FILES_PER_TASK_MAX
+            && self.outputs.len() <= FILES_PER_TASK_MAX
+            && self.policy.preferred.len() <= PREFERRED_MAX
+            && self.policy.preferred.iter().all(text)
+            && self.category.len() <= NAME_BYTES_MAX
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains('=')
+}
+
+impl Bounded for TaskBody {
+    fn within(&self) -> bool {
+        self.inputs.len() <= FILES_PER_TASK_MAX && self.outputs.len() <= FILES_PER_TASK_MAX
+    }
+}
+
+impl Bounded for Report {
+    fn within(&self) -> bool {
+        match &self.end {
+            End::Ran(ran) => ran.within(),
+            End::Lost(_) => true,
+        }
+    }
+}
+
+impl Bounded for Ran {
+    fn within(&self) -> bool {
+        is_name(&self.worker)
+            && self.stdout.within()
+            && self.stderr.within()
+            && self.outputs.len() <= FILES_PER_TASK_MAX
+    }
+}
+
+impl Bounded for Stream {
+    fn within(&self) -> bool {
+        self.tail.len() <= TAIL_BYTES_MAX
+    }
+}
+
+impl Bounded for Outcome {
+    fn within(&self) -> bool {
+        let run = match &self.verdict {
+            Verdict::Ran { ran, .. } => ran.within(),
+            Verdict::GivenUp(_) | Verdict::Cancelled => true,
+        };
+        run && self.site.len() <= NAME_BYTES_MAX
+    }
+}
+
+impl Bounded for Peer {
+    fn within(&self) -> bool {
+        is_name(&self.site) && is_name(&self.name)
+    }
+}

@@ -1,0 +1,53 @@
+//! What is said on a stream of a bulk connection: one request, one answer, then bytes.
+//!
+//! A stream opens with `length u32` and a [`Request`] in postcard. For `Get` the answer is, for each digest in
+//! order, `bytes u64` ([`ABSENT`] if the answerer does not have it) and that many bytes of contents. For `Put` the asker sends
+//! for each file its `bytes u64` and contents, and the answerer one byte, 1, when all are verified and visible.
+//! For `Have` the answer is one byte for each digest, 1 or 0.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::limits::DIGESTS_PER_REQUEST_MAX;
+
+/// In place of a length: the contents are not here.
+pub const ABSENT: u64 = u64::MAX;
+
+/// Bytes of a request at most.
+pub const REQUEST_BYTES_MAX: usize = 16 + 32 * DIGESTS_PER_REQUEST_MAX;
+
+/// What is asked on a bulk stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Send me these.
+    Get(Vec<Digest>),
+    /// I will send you these.
+    Put(Vec<Digest>),
+    /// Which of these do you have?
+    Have(Vec<Digest>),
+}
+
+impl Request {
+    /// Decodes a request.
+    ///
+    /// Returns `None` for anything malformed, left over, or beyond [`DIGESTS_PER_REQUEST_MAX`].
+    pub fn decode(bytes: &[u8]) -> Option<Request> {
+        let (request, rest) = postcard::take_from_bytes::<Request>(bytes).ok()?;
+        let (Request::Get(digests) | Request::Put(digests) | Request::Have(digests)) = &request;
+        (rest.is_empty() && digests.len() <= DIGESTS_PER_REQUEST_MAX).then_some(request)
+    }
+
+    /// The bytes of a request, its length before it.
+    ///
+    /// # Panics
+    /// If it asks for more than [`DIGESTS_PER_REQUEST_MAX`].
+    pub fn encode(&self) -> Vec<u8> {
+        let bytes = postcard::to_stdvec(self).expect("our own requests always serialize");
+        assert!(
+            bytes.len() <= REQUEST_BYTES_MAX,
+            "a request for too many digests should have been cut"
+        );
+        let length = u32::try_from(bytes.len()).expect("a request's length was just bounded");
+        [length.to_le_bytes().as_slice(), &bytes].concat()
+    }
+}

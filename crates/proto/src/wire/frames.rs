@@ -1,0 +1,367 @@
+//! The frames themselves, schema 1 of each.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Attempt, Epoch, MasterId, TaskId, TemplateId, Try};
+use crate::outcome::{Outcome, Report};
+use crate::peer::Peer;
+use crate::resources::Resources;
+use crate::task::{TaskBody, Template};
+
+/// Lists the frames once: their numbers, their enum, their codec.
+macro_rules! frames {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// The number of a kind of frame; a contract, never reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Kind {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Kind {
+            /// Every kind, by number.
+            pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
+
+            /// The kind of this number.
+            pub fn of(number: u16) -> Option<Kind> {
+                match number {
+                    $($number => Some(Kind::$name),)*
+                    _ => None,
+                }
+            }
+        }
+
+        /// A frame, decoded.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Frame {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Frame {
+            /// Its kind.
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Frame::$name(_) => Kind::$name,)*
+                }
+            }
+
+            pub(super) fn encode_payload(&self, buffer: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
+                match self {
+                    $(Frame::$name(payload) => postcard::to_extend(payload, buffer),)*
+                }
+            }
+
+            pub(super) fn decode_payload(kind: Kind, payload: &[u8]) -> Result<(Frame, usize), postcard::Error> {
+                match kind {
+                    $(Kind::$name => {
+                        let (payload, rest) = postcard::take_from_bytes::<$name>(payload)?;
+                        Ok((Frame::$name(payload), rest.len()))
+                    })*
+                }
+            }
+        }
+
+        $(impl From<$name> for Frame {
+            fn from(payload: $name) -> Frame {
+                Frame::$name(payload)
+            }
+        })*
+    };
+}
+
+frames! {
+    /// Opens a link, both ways.
+    Hello = 1,
+    /// What a subordinate can run.
+    Offer = 2,
+    /// Tasks handed down.
+    Assign = 3,
+    /// Attempts that ended, handed up.
+    Reports = 4,
+    /// Reports that are safe with the superior.
+    Ack = 5,
+    /// Attempts that are no longer wanted.
+    Cancel = 6,
+    /// What a subordinate holds, on every new link.
+    Inventory = 7,
+    /// Attempts that began to run, where the superior watches for stragglers.
+    Started = 8,
+    /// Templates that will not be referred to again.
+    Retire = 9,
+    /// New tasks from a user.
+    Submit = 32,
+    /// They are durable, or refused.
+    Submitted = 33,
+    /// A user wants outcomes.
+    Watch = 34,
+    /// Outcomes for a user.
+    Outcomes = 35,
+    /// A user has them.
+    Delivered = 36,
+    /// A user cancels tasks.
+    CancelTasks = 37,
+    /// How many were.
+    Cancelled = 38,
+    /// A user asks how things stand.
+    Status = 39,
+    /// How things stand.
+    StatusReply = 40,
+    /// A user asks about one task.
+    Explain = 41,
+    /// Its story.
+    Explained = 42,
+}
+
+/// The first frame each way: settles the version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The oldest version of the protocol the sender speaks.
+    pub oldest: u16,
+    /// The newest.
+    pub newest: u16,
+    /// The sender's release, for people.
+    pub release: String,
+}
+
+/// What a subordinate can run at once: how many workers of each shape. Replaces the offer before it.
+///
+/// An offer without shapes asks for nothing new: its sender is leaving.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The host, for preferred hosts and block lists.
+    pub host: String,
+    /// Shapes and how many workers have each.
+    pub shapes: Vec<(Resources, u32)>,
+}
+
+/// Tasks handed down, all of one master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assign {
+    /// Whose they are.
+    pub master: MasterId,
+    /// That master's epoch; a smaller one than seen before is fenced off.
+    pub epoch: Epoch,
+    /// Templates the tasks refer to and the link has not carried before.
+    pub templates: Vec<(TemplateId, Template)>,
+    /// The tasks.
+    pub tasks: Vec<Assigned>,
+}
+
+/// One task handed down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// Which.
+    pub task: TaskId,
+    /// Which try; of the frame's epoch unless it was adopted from an earlier one.
+    pub round: Try,
+    /// What it has in common with others.
+    pub template: TemplateId,
+    /// What is its own.
+    pub body: TaskBody,
+}
+
+/// Attempts that ended, all of one master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reports {
+    /// Whose they are.
+    pub master: MasterId,
+    /// How each ended.
+    pub reports: Vec<Report>,
+}
+
+/// Reports the superior has made durable; the subordinate may forget them and their files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Whose they are.
+    pub master: MasterId,
+    /// Which.
+    pub attempts: Vec<(TaskId, Try)>,
+}
+
+/// Attempts that are no longer wanted: not started, or killed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Whose they are.
+    pub master: MasterId,
+    /// Which.
+    pub attempts: Vec<(TaskId, Try)>,
+}
+
+/// A part of what a subordinate holds. Its unacknowledged reports precede it on the link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Attempts leased to it that have not ended.
+    pub held: Vec<Held>,
+    /// Whether this is the last part.
+    pub last: bool,
+    /// Whether what is not listed is not there: a foreman that has just started waits for its workers first.
+    pub settled: bool,
+}
+
+/// An attempt that a subordinate holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Which.
+    pub attempt: Attempt,
+    /// What it occupies.
+    pub resources: Resources,
+}
+
+/// Attempts that began to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Whose they are.
+    pub master: MasterId,
+    /// Which.
+    pub attempts: Vec<(TaskId, Try)>,
+}
+
+/// Templates that will not be referred to again on this link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retire {
+    /// Whose they are.
+    pub master: MasterId,
+    /// Which.
+    pub templates: Vec<TemplateId>,
+}
+
+/// New tasks. A repeated `(session, sequence)` is answered as the first was, and adds nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// Drawn at random by the submitting command.
+    pub session: u64,
+    /// Counted from 1 within the session; one submit is under way at a time.
+    pub sequence: u64,
+    /// What the tasks have in common; an equal one of an earlier submit is recognised.
+    pub template: Box<Template>,
+    /// The tasks.
+    pub tasks: Vec<TaskBody>,
+}
+
+/// The answer to a submit, when its tasks are durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The submit's sequence.
+    pub sequence: u64,
+    /// The first task's number (the others follow) and how many there are.
+    pub result: Result<(TaskId, u32), Refusal>,
+}
+
+/// Why a user's wish was not granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The journal cannot be written.
+    NoSpace,
+    /// The master is leaving.
+    Leaving,
+    /// A file that a task needs is not in the master's store.
+    MissingFile,
+}
+
+/// Asks for the outcomes of these tasks, those that are there and those to come; replaces the watch before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// First and last task of each range.
+    pub ranges: Vec<(TaskId, TaskId)>,
+}
+
+/// Outcomes for a watcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// One for each task, those sent before a crash once more.
+    pub outcomes: Vec<Outcome>,
+    /// Tasks of the watched ranges that have no outcome yet.
+    pub open: u64,
+}
+
+/// Outcomes the watcher has, with their files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// Which.
+    pub tasks: Vec<TaskId>,
+}
+
+/// Cancels tasks that have no outcome yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelTasks {
+    /// First and last task of each range.
+    pub ranges: Vec<(TaskId, TaskId)>,
+}
+
+/// How many tasks a cancellation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Tasks.
+    pub count: u64,
+}
+
+/// Asks how things stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {}
+
+/// How things stand at a master or foreman.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// A master's epoch; 0 at a foreman.
+    pub epoch: u32,
+    /// Resident memory of the process, filled in by its driver.
+    pub rss_bytes: u64,
+    /// Where the tasks are.
+    pub tasks: TaskCounts,
+    /// Attempts lost, by cause, in this epoch.
+    pub losses: Vec<(String, u64)>,
+    /// The links that stand.
+    pub links: Vec<LinkStatus>,
+    /// What holds things up, for people; empty if nothing does.
+    pub notes: Vec<String>,
+}
+
+/// Where the tasks are. `submitted = waiting + leased + accounted`; `accounted = delivered + undelivered`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// Accepted since the journal began.
+    pub submitted: u64,
+    /// With no attempt under way.
+    pub waiting: u64,
+    /// With an attempt under way.
+    pub leased: u64,
+    /// With an outcome.
+    pub accounted: u64,
+    /// Outcomes that their user has.
+    pub delivered: u64,
+    /// Outcomes that wait for their user.
+    pub undelivered: u64,
+    /// Attempts begun in this epoch.
+    pub attempts: u64,
+}
+
+/// One link of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Tasks it can run side by side, one core each.
+    pub slots: u32,
+    /// Attempts leased to it.
+    pub leased: u32,
+    /// Bytes sent on all its connections, filled in by the driver.
+    pub sent_bytes: u64,
+    /// Bytes received on all its connections, filled in by the driver.
+    pub received_bytes: u64,
+    /// Round trip in microseconds, filled in by the driver.
+    pub rtt_us: u64,
+}
+
+/// Asks about one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explain {
+    /// Which.
+    pub task: TaskId,
+}
+
+/// What is known of one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// Sentences, oldest first.
+    pub lines: Vec<String>,
+}
