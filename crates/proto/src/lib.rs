@@ -7,6 +7,7 @@
 //! Start with [`task`] and [`outcome`] (what goes down and what comes up), then [`wire`] (how), then [`machine`]
 //! (who handles it).
 
+pub mod batch;
 mod digest;
 mod ids;
 pub mod limits;

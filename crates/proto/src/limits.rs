@@ -36,6 +36,8 @@ pub const LOSSES_PER_TASK_MAX: u32 = 100;
 
 /// Bytes of one frame's payload: about 10 000 small tasks; bounds what a reader ever holds for a link.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one task's body, one template or one report, so that any fits a frame with what is around it.
+pub const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - (64 << 10);
 /// Elements of any sequence in a frame.
 pub const BATCH_MAX: usize = 4_096;
 /// Bytes waiting to be sent on one link before the link is closed as too slow.

@@ -51,7 +51,9 @@ pub enum Gate {
 /// What can happen to a brain of the chain; `L` is what only its role meets.
 #[derive(Debug)]
 pub enum Input<L> {
-    /// The deadline it asked for has passed, or may have.
+    /// The deadline it asked for has passed, or may have. Drivers give it once at the end of every turn of their
+    /// loop in which the deadline is due, so that a brain can gather what a burst of inputs asks for and hand it
+    /// out in few frames.
     Tick,
     /// A control connection stands; its peer is authenticated.
     LinkUp {
@@ -138,6 +140,8 @@ pub enum Output<E, C> {
     Forget {
         /// Which.
         digest: Digest,
+        /// Not before this: what referred to them must not come back after a crash.
+        gate: Gate,
     },
     /// Close a link.
     Close {
@@ -148,6 +152,44 @@ pub enum Output<E, C> {
     },
     /// What only this role asks for.
     Local(C),
+}
+
+/// A fact that a brain's journal keeps.
+pub trait Record: Sized {
+    /// Appends its bytes, kind and schema first.
+    fn encode(&self, buffer: &mut Vec<u8>);
+
+    /// Reads what [`Record::encode`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are of a kind or schema this release does not know, or damaged.
+    fn decode(bytes: &[u8]) -> Result<Self, BadRecord>;
+}
+
+/// Why bytes are not a record of a brain's journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    /// A release after this one wrote it.
+    #[error("a record of kind {kind}, schema {schema}: written by a newer release")]
+    Newer {
+        /// Its kind.
+        kind: u8,
+        /// Its schema.
+        schema: u8,
+    },
+    /// It is whole, by its checksum, and still no record.
+    #[error("a malformed record")]
+    Malformed,
+}
+
+impl Record for Never {
+    fn encode(&self, _: &mut Vec<u8>) {
+        match *self {}
+    }
+
+    fn decode(_: &[u8]) -> Result<Self, BadRecord> {
+        Err(BadRecord::Malformed)
+    }
 }
 
 /// What cannot happen: the local inputs or asks of a role that has none, the records of one that keeps no journal.

@@ -204,3 +204,34 @@ pub struct TaskBody {
     /// Outputs beyond the template's.
     pub outputs: Box<[OutputFile]>,
 }
+
+impl TaskBody {
+    /// An upper bound of its bytes on the wire, cheap to tell; batches are cut by it.
+    pub fn weight(&self) -> usize {
+        self.words.0.len() + files_weight(&self.inputs, &self.outputs) + 16
+    }
+}
+
+impl Template {
+    /// An upper bound of its bytes on the wire.
+    pub fn weight(&self) -> usize {
+        let command = match &self.command {
+            Command::Exec(words) => words.0.len(),
+            Command::Noop => 0,
+        };
+        let environment: usize = self
+            .environment
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 10)
+            .sum();
+        let preferred: usize = self.policy.preferred.iter().map(|name| name.len() + 5).sum();
+        command + environment + preferred + self.category.len() + files_weight(&self.inputs, &self.outputs) + 256
+    }
+}
+
+/// A digest takes 32 bytes, each of at most three lengths ten, the rest is flags.
+fn files_weight(inputs: &[InputFile], outputs: &[OutputFile]) -> usize {
+    let inputs: usize = inputs.iter().map(|input| input.name.as_str().len() + 64).sum();
+    let outputs: usize = outputs.iter().map(|output| output.name.as_str().len() + 16).sum();
+    inputs + outputs
+}

@@ -3,8 +3,8 @@
 //! The length of a frame already bounds what decoding allocates; these bounds keep what brains do per frame small.
 
 use crate::limits::{
-    BATCH_MAX, ENVIRONMENT_MAX, FILES_PER_TASK_MAX, NAME_BYTES_MAX, PREFERRED_MAX, RANGES_MAX, SHAPES_MAX,
-    TAIL_BYTES_MAX, TEXT_BYTES_MAX,
+    BATCH_MAX, BODY_BYTES_MAX, ENVIRONMENT_MAX, FILES_PER_TASK_MAX, NAME_BYTES_MAX, PREFERRED_MAX, RANGES_MAX,
+    SHAPES_MAX, TAIL_BYTES_MAX, TEXT_BYTES_MAX,
 };
 use crate::outcome::{End, Outcome, Ran, Report, Stream, Verdict};
 use crate::peer::{Peer, is_name};
@@ -70,6 +70,7 @@ impl Bounded for Template {
             Command::Noop => true,
         };
         command
+            && self.weight() <= BODY_BYTES_MAX
             && self.environment.len() <= ENVIRONMENT_MAX
             && self
                 .environment
@@ -89,7 +90,9 @@ fn is_variable(name: &str) -> bool {
 
 impl Bounded for TaskBody {
     fn within(&self) -> bool {
-        self.inputs.len() <= FILES_PER_TASK_MAX && self.outputs.len() <= FILES_PER_TASK_MAX
+        self.weight() <= BODY_BYTES_MAX
+            && self.inputs.len() <= FILES_PER_TASK_MAX
+            && self.outputs.len() <= FILES_PER_TASK_MAX
     }
 }
 
@@ -105,6 +108,7 @@ impl Bounded for Report {
 impl Bounded for Ran {
     fn within(&self) -> bool {
         is_name(&self.worker)
+            && self.weight() <= BODY_BYTES_MAX
             && self.stdout.within()
             && self.stderr.within()
             && self.outputs.len() <= FILES_PER_TASK_MAX
