@@ -1,0 +1,171 @@
+//! What the world asks of whoever lives in it, and what it tells those who watch.
+
+use muster_proto::machine::{Input, Machine, Output};
+use muster_proto::outcome::Ran;
+use muster_proto::wire::Frame;
+use muster_proto::{Attempt, Digest, Peer, Resources, Time};
+
+/// A brain as the world meets it: one type for every role, its records as bytes, as on a disk.
+pub trait Brain: Machine<Input = Input<Happening>, Output = Output<Vec<u8>, Wish>> {
+    /// What a start needs besides the journal; constant over restarts.
+    type Part: std::fmt::Debug;
+
+    /// Starts a process on what its journal holds.
+    fn start(now: Time, part: &Self::Part, records: &[Vec<u8>]) -> Self;
+}
+
+/// What only a brain with local business wants done.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// Begin to run an attempt.
+    Start(Launch),
+    /// End its processes.
+    Kill(Attempt),
+}
+
+/// What only a brain with local business meets.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// An attempt's processes have ended, its files are collected.
+    Ended(Attempt, Box<Ran>),
+}
+
+/// A run as the world needs to know it.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// Program and arguments; see `play`. None: nothing is executed.
+    pub words: Option<Vec<String>>,
+    /// What it occupies.
+    pub resources: Resources,
+    /// The inputs it reads, which have to be in the worker's store.
+    pub inputs: Vec<Digest>,
+}
+
+/// An actor of the world: a host and the process on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActorId(pub usize);
+
+/// What those who watch the world see.
+#[derive(Debug)]
+pub enum Sight<'a> {
+    /// A process started; `restart` says that it had lived before.
+    Up {
+        /// Which.
+        actor: ActorId,
+        /// How often it has started.
+        life: u32,
+    },
+    /// A process died.
+    Killed {
+        /// Which.
+        actor: ActorId,
+    },
+    /// A link stands, as one end sees it.
+    LinkUp {
+        /// Who sees it.
+        actor: ActorId,
+        /// Who is at the other end.
+        peer: ActorId,
+    },
+    /// A link is gone, as one end sees it.
+    LinkDown {
+        /// Who sees it.
+        actor: ActorId,
+        /// Who was at the other end.
+        peer: ActorId,
+    },
+    /// A frame left a process: it can be seen by others.
+    Left {
+        /// From.
+        from: ActorId,
+        /// To.
+        to: ActorId,
+        /// What.
+        frame: &'a Frame,
+    },
+    /// A frame reached a process.
+    Came {
+        /// From.
+        from: ActorId,
+        /// To.
+        to: ActorId,
+        /// What.
+        frame: &'a Frame,
+    },
+    /// A record became durable.
+    Durable {
+        /// Whose.
+        actor: ActorId,
+        /// What.
+        record: &'a [u8],
+    },
+    /// A fetch ended with the contents in the store, or not.
+    Fetched {
+        /// Who asked.
+        actor: ActorId,
+        /// For what.
+        digest: Digest,
+        /// How it ended.
+        end: muster_proto::machine::FetchEnd,
+    },
+    /// Contents were given up.
+    Forgot {
+        /// By whom.
+        actor: ActorId,
+        /// What.
+        digest: Digest,
+    },
+    /// A run began.
+    Started {
+        /// Where.
+        actor: ActorId,
+        /// What.
+        launch: &'a Launch,
+    },
+    /// A run ended by itself.
+    Ended {
+        /// Where.
+        actor: ActorId,
+        /// Which.
+        attempt: Attempt,
+        /// How.
+        ran: &'a Ran,
+    },
+    /// A run was ended: killed by its worker, or with it.
+    Cut {
+        /// Where.
+        actor: ActorId,
+        /// Which.
+        attempt: Attempt,
+    },
+    /// The world itself found something that must not be.
+    Wrong {
+        /// By which rule.
+        checker: &'static str,
+        /// What.
+        what: String,
+    },
+}
+
+/// Someone who watches the world.
+pub trait Observer {
+    /// Sees what happens, as it happens.
+    fn saw(&mut self, now: Time, sight: &Sight<'_>);
+}
+
+/// Who an actor is and whom it dials.
+#[derive(Clone, Debug)]
+pub struct Casting<P> {
+    /// Its identity.
+    pub peer: Peer,
+    /// What its brain is made of.
+    pub part: P,
+    /// Its superiors, or its master if it is a user.
+    pub dials: Vec<ActorId>,
+    /// Microseconds that a packet takes from it to its superiors.
+    pub latency_us: u64,
+    /// What it can run; nothing unless it is a worker.
+    pub shape: Resources,
+}

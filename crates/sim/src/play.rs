@@ -1,0 +1,114 @@
+//! The programs of the world: what a run takes, brings and leaves is written in its words.
+
+use muster_proto::outcome::{Failure, Measured, Ran, ReturnedFile, Stream};
+use muster_proto::task::{BadWords, FileRef, Words};
+use muster_proto::{Attempt, Digest, RelPath, Span};
+
+use crate::brain::Launch;
+use crate::rng::{Rng, mix};
+
+/// What a task of the world does when it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Play {
+    /// Its number in the oracle's ledger, unique in the world.
+    pub uid: u64,
+    /// How long it runs, in microseconds.
+    pub wall_us: u64,
+    /// Chances in a thousand that one run of it fails.
+    pub fails_permille: u64,
+    /// How many files it writes.
+    pub outputs: u64,
+}
+
+impl Play {
+    /// The command line that plays this.
+    ///
+    /// # Errors
+    /// Never: numbers have no NUL and are short.
+    pub fn words(&self) -> Result<Words, BadWords> {
+        let numbers = [self.uid, self.wall_us, self.fails_permille, self.outputs];
+        let words: Vec<String> = std::iter::once("play".to_owned())
+            .chain(numbers.map(|n| n.to_string()))
+            .collect();
+        Words::new(&words)
+    }
+
+    /// What a command line plays; nothing in no time if it is none of ours.
+    pub fn of(words: &[String]) -> Play {
+        let number = |at: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(0);
+        Play {
+            uid: number(1),
+            wall_us: number(2),
+            fails_permille: number(3),
+            outputs: number(4),
+        }
+    }
+
+    fn of_launch(launch: &Launch) -> Play {
+        Play::of(launch.words.as_deref().unwrap_or_default())
+    }
+}
+
+/// How long a run takes.
+pub(crate) fn wall(launch: &Launch) -> Span {
+    Span(Play::of_launch(launch).wall_us)
+}
+
+/// What a run brings.
+pub(crate) fn ran(launch: &Launch, worker: &str) -> Ran {
+    let play = Play::of_launch(launch);
+    let attempt = launch.attempt;
+    let chance = mix(play.uid ^ mix(u64::from(attempt.round.epoch.0) << 32 | u64::from(attempt.round.n)));
+    let fails = Rng::new(chance).permille(play.fails_permille);
+    let outputs = if fails { 0 } else { play.outputs };
+    Ran {
+        result: if fails { Err(Failure::Exit(1)) } else { Ok(()) },
+        worker: worker.to_owned(),
+        measured: Measured {
+            wall: Span(play.wall_us),
+            cpu: Span(play.wall_us),
+            rss_bytes_max: 1 << 20,
+        },
+        stdout: Stream {
+            bytes: 8,
+            tail: chance.to_le_bytes().to_vec(),
+            file: None,
+        },
+        stderr: Stream::default(),
+        outputs: (0..outputs).map(|n| output(attempt, n)).collect(),
+    }
+}
+
+/// The `n`-th file that a run of `attempt` writes; no other attempt's is like it.
+pub fn output(attempt: Attempt, n: u64) -> ReturnedFile {
+    let round = u64::from(attempt.round.epoch.0) << 32 | u64::from(attempt.round.n);
+    let seed = [attempt.key.master.0, attempt.key.task.0, round, n]
+        .into_iter()
+        .fold(0, |sum, part| mix(sum ^ part));
+    ReturnedFile {
+        name: output_name(n),
+        file: FileRef {
+            digest: digest(seed),
+            bytes: 1_000 + seed % 100_000,
+        },
+        executable: false,
+    }
+}
+
+/// The name under which a task writes its `n`-th file.
+///
+/// # Panics
+/// Never: the name is a letter and a number.
+pub fn output_name(n: u64) -> RelPath {
+    RelPath::new(&format!("o{n}")).expect("a letter and a number are a path")
+}
+
+/// The name of contents that `seed` stands for.
+pub fn digest(seed: u64) -> Digest {
+    let mut rng = Rng::new(seed);
+    let mut bytes = [0; 32];
+    for chunk in bytes.chunks_mut(8) {
+        chunk.copy_from_slice(&rng.next().to_le_bytes());
+    }
+    Digest(bytes)
+}

@@ -1,0 +1,133 @@
+//! Processes live, die, stop and go on.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use muster_proto::peer::Role;
+use muster_proto::{Span, Time};
+
+use crate::brain::{ActorId, Brain, Observer, Sight};
+use crate::network::{Cut, REDIAL_MIN};
+use crate::world::{Dial, Event, Process, World};
+
+impl<B: Brain, O: Observer> World<B, O> {
+    /// Starts a process on what its disk holds, unless it lives.
+    pub(super) fn start(&mut self, actor: ActorId) {
+        let now = self.now;
+        let host = &mut self.actors[actor.0];
+        if host.process.is_some() {
+            return;
+        }
+        host.lives += 1;
+        let life = host.lives;
+        let brain = B::start(now, &host.casting.part, host.journal.replay());
+        let dials = host.casting.dials.iter().map(|&superior| Dial {
+            superior,
+            pause: REDIAL_MIN,
+        });
+        let dials: Vec<Dial> = dials.collect();
+        let superiors = dials.len();
+        host.process = Some(Process {
+            brain,
+            links: BTreeMap::new(),
+            links_made: 0,
+            dials,
+            wake: None,
+            forgets: VecDeque::new(),
+            fetches: BTreeMap::new(),
+            fetches_made: 0,
+            runs: BTreeMap::new(),
+            runs_made: 0,
+            inputs: 0,
+        });
+        self.saw(&Sight::Up { actor, life });
+        for dial in 0..superiors {
+            self.plan_dial(actor, dial);
+        }
+        self.plan_wake(actor);
+    }
+
+    /// Kills a process at this instant; `back` says when it starts again.
+    pub fn kill(&mut self, actor: ActorId, back: Option<Span>) {
+        let now = self.now;
+        let host = &mut self.actors[actor.0];
+        let Some(process) = host.process.take() else {
+            return;
+        };
+        host.paused = false;
+        host.backlog.clear();
+        host.journal.crash(&mut self.rng);
+        if host.casting.peer.role == Role::Worker {
+            host.contents.clear();
+        }
+        self.saw(&Sight::Killed { actor });
+        for launch in process.runs.into_values() {
+            let attempt = launch.attempt;
+            self.saw(&Sight::Cut { actor, attempt });
+        }
+        for (conn, which) in self.network.of(actor) {
+            self.give_up(conn, which, super::links::Farewell::Silent);
+        }
+        if let Some(back) = back {
+            self.agenda.enter(now + back, Event::Restart { actor });
+        }
+    }
+
+    /// Stops a process for `span`: it does nothing and nothing is heard of it, as under SIGSTOP.
+    pub fn pause(&mut self, actor: ActorId, span: Span) {
+        let host = &mut self.actors[actor.0];
+        if host.process.is_none() || host.paused {
+            return;
+        }
+        host.paused = true;
+        self.agenda.enter(self.now + span, Event::Resume { actor });
+        self.listen(actor);
+    }
+
+    /// Lets a stopped process go on: it takes up all that came meanwhile.
+    pub fn resume(&mut self, actor: ActorId) {
+        let host = &mut self.actors[actor.0];
+        if !std::mem::take(&mut host.paused) {
+            return;
+        }
+        for event in std::mem::take(&mut host.backlog) {
+            self.agenda.enter(self.now, event);
+        }
+        self.listen(actor);
+    }
+
+    /// Starts a process at once, if it is down.
+    pub fn revive(&mut self, actor: ActorId) {
+        self.agenda.enter(self.now, Event::Restart { actor });
+    }
+
+    /// Lets nothing pass from one actor to another until `heals`.
+    pub fn cut(&mut self, from: ActorId, to: ActorId, heals: Time) {
+        self.network.set_cut(from, to, Cut::Cut);
+        self.agenda.enter(heals, Event::Heal { from, to });
+        self.listen(from);
+        self.listen(to);
+    }
+
+    /// Lets everything pass again.
+    pub fn heal(&mut self, from: ActorId, to: ActorId) {
+        self.network.set_cut(from, to, Cut::Healed);
+        for conn in self.network.between(from, to) {
+            self.move_on(conn);
+        }
+        self.listen(from);
+        self.listen(to);
+    }
+
+    /// Ends every fault: all cuts heal, all processes live and go on.
+    pub fn heal_all(&mut self) {
+        for (from, to) in self.network.cuts() {
+            self.heal(from, to);
+        }
+        for actor in self.actors() {
+            self.resume(actor);
+            self.revive(actor);
+        }
+        self.network.loss_permille = 0;
+        self.layout.fetch_fails_permille = 0;
+    }
+}
