@@ -1,1 +1,353 @@
-//! Placeholder.
+//! The foreman's brain: serves many masters at once for one site.
+//!
+//! Upwards it is a subordinate like any worker: it offers what its site can run, takes leases, reports how they
+//! ended, and keeps every result until it is acknowledged. Downwards it is a superior like any master, with the same
+//! scheduler. In between stands the site's file cache: an input is fetched once, whoever needs it; an output is
+//! fetched from the worker before its result is spooled.
+//!
+//! Only the [`Spool`] is durable. Leases live as long as the process; after a crash the workers' inventories tell
+//! which attempts still run, and the master leases the rest again. A foreman whose masters are away goes on.
+//!
+//! Foremen stand under foremen to any depth: nothing here asks whether a superior is a master.
+
+mod event;
+mod files;
+mod leases;
+mod results;
+mod spool;
+mod subordinates;
+mod superiors;
+
+pub use event::{Event, Spooled};
+pub use spool::Spool;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
+use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
+use muster_proto::outcome::Loss;
+use muster_proto::task::FileRef;
+use muster_proto::wire::{CloseCode, Frame, Offer, StatusReply, TaskCounts};
+use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Resources, TaskKey, Time};
+use muster_sched::{Cache, ChildId, Crew, Gates, Outbox, Sched};
+
+use crate::leases::Lease;
+use crate::results::{Arriving, Fetches};
+use crate::subordinates::Settling;
+use crate::superiors::{Known, Superior};
+
+/// What a foreman asks of its driver.
+pub type Effect = Output<Event, Never>;
+
+/// What a foreman is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its own name, for reports that it makes itself.
+    pub name: String,
+    /// Seed of the scheduler's random choices.
+    pub seed: u64,
+    /// Bytes the site's cache may hold beyond what is needed at the moment.
+    pub cache_bytes_max: u64,
+}
+
+/// The foreman's brain.
+#[derive(Debug)]
+pub struct Foreman {
+    name: String,
+    spool: Spool,
+    /// The last record given to the journal.
+    lsn: Lsn,
+    superiors: BTreeMap<Peer, Superior>,
+    by_link: BTreeMap<LinkId, Peer>,
+    masters: BTreeMap<MasterId, Known>,
+    leases: BTreeMap<TaskKey, Lease>,
+    arriving: BTreeMap<Attempt, Arriving>,
+    fetches: Fetches,
+    cache: Cache,
+    sched: Sched,
+    crew: Crew,
+    offers: BTreeMap<ChildId, Vec<(Resources, u32)>>,
+    settling: Option<Settling>,
+    outbox: Outbox,
+    losses: BTreeMap<Loss, u64>,
+    attempts: u64,
+    leaving: bool,
+    /// Whether the next tick has something to hand out.
+    stirred: bool,
+}
+
+impl Foreman {
+    /// A foreman on the facts of its spool and the files of its store; both are empty for a new one.
+    pub fn new(
+        now: Time,
+        config: Config,
+        files: impl IntoIterator<Item = FileRef>,
+        replay: impl IntoIterator<Item = Event>,
+    ) -> Self {
+        let mut spool = Spool::default();
+        let mut lsn = Lsn(0);
+        for event in replay {
+            spool.apply(&event);
+            lsn.0 += 1;
+        }
+        let mut cache = Cache::new(config.cache_bytes_max, files);
+        spool
+            .results
+            .values()
+            .flat_map(|ran| ran.files())
+            .for_each(|file| cache.insert(file));
+        let settling = Settling::of(now, &spool);
+        Self {
+            name: config.name,
+            spool,
+            lsn,
+            superiors: BTreeMap::new(),
+            by_link: BTreeMap::new(),
+            masters: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            arriving: BTreeMap::new(),
+            fetches: Fetches::default(),
+            cache,
+            sched: Sched::new(config.seed),
+            crew: Crew::default(),
+            offers: BTreeMap::new(),
+            settling,
+            outbox: Outbox::default(),
+            losses: BTreeMap::new(),
+            attempts: 0,
+            leaving: false,
+            stirred: true,
+        }
+    }
+
+    /// What the journal holds, folded.
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// Whether nothing is held for anyone: no lease, no result, no needed file.
+    pub fn is_idle(&self) -> bool {
+        self.leases.is_empty() && self.arriving.is_empty() && self.spool.results.is_empty() && self.cache.pinned() == 0
+    }
+
+    /// Whether a leaving foreman has handed out all it had to say.
+    pub fn is_drained(&self) -> bool {
+        self.leaving && !self.stirred
+    }
+
+    /// Records a fact: first in the spool, then in the journal.
+    fn record(&mut self, event: Event, out: &mut Vec<Effect>) {
+        self.spool.apply(&event);
+        self.lsn.0 += 1;
+        out.push(Output::Record(event));
+    }
+
+    /// The end of a turn: hands out what its inputs called for.
+    fn turn(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.stirred = false;
+        self.expire(now, out);
+        self.settle(now, out);
+        self.give_up_stragglers(now);
+        if !self.leaving {
+            self.place(now, PLACEMENTS_PER_CALL_MAX, out);
+        }
+        self.offer(out);
+        self.outbox.flush(
+            Gates {
+                recorded: self.lsn,
+                safe: Lsn(0),
+            },
+            out,
+        );
+        for digest in self.cache.evict() {
+            out.push(Output::Forget {
+                digest,
+                gate: Gate::Durable(self.lsn),
+            });
+        }
+    }
+
+    fn frame(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {
+        match frame {
+            Frame::Assign(assign) => self.assigned(now, link, assign, out),
+            Frame::Ack(ack) => self.acknowledged(&ack, out),
+            Frame::Cancel(cancel) => self.cancelled(link, &cancel, out),
+            Frame::Retire(retire) => self.retired(link, &retire),
+            Frame::Offer(offer) => self.offered(link, offer),
+            Frame::Inventory(inventory) => self.inventory(now, link, &inventory),
+            Frame::Reports(reports) => self.reports(now, link, reports, out),
+            Frame::Started(started) => {
+                for (task, _) in &started.attempts {
+                    self.sched.started(
+                        now,
+                        TaskKey {
+                            master: started.master,
+                            task: *task,
+                        },
+                    );
+                }
+            }
+            Frame::Status(_) => {
+                let frame = Frame::from(self.status());
+                out.push(Output::Send {
+                    link,
+                    frame,
+                    gate: Gate::Now,
+                });
+            }
+            Frame::Hello(_)
+            | Frame::Submit(_)
+            | Frame::Submitted(_)
+            | Frame::Watch(_)
+            | Frame::Outcomes(_)
+            | Frame::Delivered(_)
+            | Frame::CancelTasks(_)
+            | Frame::Cancelled(_)
+            | Frame::StatusReply(_)
+            | Frame::Explain(_)
+            | Frame::Explained(_) => out.push(Output::Close {
+                link,
+                code: CloseCode::Protocol,
+            }),
+        }
+    }
+
+    fn status(&self) -> StatusReply {
+        let held = self.spool.results.len() as u64;
+        let leased = self.sched.counts().leased + self.arriving.len() as u64;
+        let open = self.leases.len() as u64;
+        let tasks = TaskCounts {
+            submitted: open + held,
+            waiting: open.saturating_sub(leased),
+            leased,
+            accounted: held,
+            delivered: 0,
+            undelivered: held,
+            attempts: self.attempts,
+        };
+        let losses = self
+            .losses
+            .iter()
+            .map(|(loss, count)| (loss.as_str().to_owned(), *count))
+            .collect();
+        let notes = self.settling.iter().map(Settling::note).collect();
+        StatusReply {
+            epoch: 0,
+            rss_bytes: 0,
+            tasks,
+            losses,
+            links: self.links(),
+            notes,
+        }
+    }
+
+    fn link_down(&mut self, now: Time, link: LinkId) {
+        self.outbox.drop_link(link);
+        if let Some(peer) = self.by_link.remove(&link) {
+            self.cache.disconnect(link);
+            if let Some(superior) = self.superiors.get_mut(&peer) {
+                superior.link = None;
+            }
+        } else {
+            self.crew.link_down(now, link, &mut self.sched);
+            self.fetches.retain(|(from, _), _| *from != link);
+        }
+    }
+}
+
+impl Machine for Foreman {
+    type Input = Input<Never>;
+    type Output = Effect;
+
+    fn handle(&mut self, now: Time, input: Self::Input, out: &mut Vec<Self::Output>) {
+        match input {
+            Input::Tick => return self.turn(now, out),
+            Input::LinkUp { link, peer, side } => match side {
+                Side::Superior => self.superior_up(link, peer, out),
+                Side::Subordinate => {
+                    self.crew.link_up(link, peer, &mut self.sched);
+                }
+                Side::User => {}
+            },
+            Input::LinkDown { link } => self.link_down(now, link),
+            Input::Frame { link, frame } => self.frame(now, link, frame, out),
+            Input::Fetched { link, digest, end } => self.fetched(now, link, digest, end, out),
+            Input::Drain => self.leaving = true,
+            Input::Local(never) => match never {},
+        }
+        self.stirred = true;
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        let stirred = self.stirred.then_some(Deadline {
+            at: Time(0),
+            why: "a turn has something to hand out",
+        });
+        let settling = self.settling.as_ref().map(Settling::deadline);
+        [stirred, settling, self.crew.deadline(), self.sched.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn check(&self) {
+        self.sched.check();
+        self.cache.check();
+        self.check_leases();
+    }
+}
+
+/// The sum of what the children that are here offer, shape by shape, within the limit of an offer.
+fn sum_of(offers: impl Iterator<Item = (Resources, u32)>) -> Vec<(Resources, u32)> {
+    let mut shapes: BTreeMap<Resources, u32> = BTreeMap::new();
+    for (shape, count) in offers {
+        let sum = shapes.entry(shape).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    while shapes.len() > muster_proto::limits::SHAPES_MAX {
+        // The smallest shape stands for the next: what fits the smaller fits the larger.
+        let Some((small, count)) = shapes.pop_first() else {
+            break;
+        };
+        let nearest = shapes
+            .iter()
+            .find(|(shape, _)| small.fits(shape))
+            .map(|(shape, _)| *shape);
+        let extra = nearest.and_then(|shape| shapes.remove(&shape)).unwrap_or(0);
+        if nearest.is_none() {
+            continue;
+        }
+        shapes.insert(small, count.saturating_add(extra));
+        if extra == 0 {
+            break;
+        }
+    }
+    shapes.into_iter().collect()
+}
+
+impl Foreman {
+    /// Tells superiors what the site can run, when it has changed.
+    fn offer(&mut self, out: &mut Vec<Effect>) {
+        let here: BTreeSet<ChildId> = self.crew.here().map(|(child, ..)| child).collect();
+        let present = self
+            .offers
+            .iter()
+            .filter(|(child, _)| here.contains(child) && !self.leaving);
+        let shapes = sum_of(present.flat_map(|(_, shapes)| shapes.iter().copied()));
+        for superior in self.superiors.values_mut() {
+            let Some(link) = superior.link else { continue };
+            if superior.offered.as_ref() != Some(&shapes) {
+                superior.offered = Some(shapes.clone());
+                let frame = Frame::from(Offer {
+                    host: self.name.clone(),
+                    shapes: shapes.clone(),
+                });
+                out.push(Output::Send {
+                    link,
+                    frame,
+                    gate: Gate::Now,
+                });
+            }
+        }
+    }
+}

@@ -1,1 +1,374 @@
-//! Placeholder.
+//! The worker's brain: takes attempts, stages their inputs, runs as many as fit, holds each result until it is safe.
+//!
+//! A worker hangs under a foreman or directly under a master and does not know which. What it cannot run yet it
+//! stages, so that inputs arrive while other tasks run. It keeps no journal: if it dies, its attempts are lost and
+//! leased again; while it lives, a lost link costs nothing, because it goes on and reports later.
+//!
+//! Not here: processes, sandboxes, files. The driver's hands run what [`Ask::Start`] says and answer with
+//! [`Local::Ended`].
+
+mod orders;
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
+use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, Stream};
+use muster_proto::task::{FileRef, InputFile, OutputFile, Words};
+use muster_proto::wire::{CloseCode, Frame, LinkStatus, Offer, StatusReply, TaskCounts};
+use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Resources, Span, TaskKey, TemplateId, Time};
+use muster_sched::{Arrival, Cache, Gates, Outbox};
+
+use crate::tasks::Held;
+
+/// What a worker asks of its driver.
+pub type Effect = Output<Never, Ask>;
+
+/// What a worker is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its own name, for reports.
+    pub name: String,
+    /// Its host, for preferred hosts.
+    pub host: String,
+    /// What it can run at once.
+    pub shape: Resources,
+    /// Bytes its cache may hold beyond what is needed at the moment.
+    pub cache_bytes_max: u64,
+}
+
+/// A run's number, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunId(pub u64);
+
+/// What only a worker asks for.
+#[derive(Debug)]
+pub enum Ask {
+    /// Run this. Ends in [`Local::Ended`].
+    Start(Box<Start>),
+    /// End this run at once. It still ends in [`Local::Ended`].
+    Kill(RunId),
+}
+
+/// What to run.
+#[derive(Debug)]
+pub struct Start {
+    /// The run's number.
+    pub run: RunId,
+    /// Of which attempt.
+    pub attempt: Attempt,
+    /// Program and arguments.
+    pub words: Words,
+    /// Environment beyond what every task gets.
+    pub environment: Vec<(String, String)>,
+    /// Files in the sandbox, all in the store.
+    pub inputs: Vec<InputFile>,
+    /// Files to bring back.
+    pub outputs: Vec<OutputFile>,
+    /// What it occupies.
+    pub resources: Resources,
+    /// When it is ended.
+    pub wall_max: Option<Span>,
+}
+
+/// What only a worker is told.
+#[derive(Debug)]
+pub enum Local {
+    /// A run has ended; nothing of it lives.
+    Ended {
+        /// Which.
+        run: RunId,
+        /// How.
+        end: RunEnd,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum RunEnd {
+    /// It ran, or could not for a reason of its own.
+    Ran(Box<RunReport>),
+    /// It was killed as asked.
+    Killed,
+    /// The worker could not run it, for a reason that is not the task's.
+    Lost(muster_proto::outcome::Loss),
+}
+
+/// What is known of a run.
+#[derive(Debug)]
+pub struct RunReport {
+    /// Success, or what failed.
+    pub result: Result<(), Failure>,
+    /// What it took.
+    pub measured: Measured,
+    /// Standard output.
+    pub stdout: Stream,
+    /// Standard error.
+    pub stderr: Stream,
+    /// Outputs, all in the store.
+    pub outputs: Vec<ReturnedFile>,
+}
+
+/// The worker's brain.
+#[derive(Debug)]
+pub struct Worker {
+    config: Config,
+    superior: Option<(LinkId, Peer)>,
+    templates: BTreeMap<(MasterId, TemplateId), std::sync::Arc<muster_proto::task::Template>>,
+    epochs: BTreeMap<MasterId, muster_proto::Epoch>,
+    tasks: BTreeMap<TaskKey, Held>,
+    /// Staged tasks by order of start.
+    waiting: BTreeSet<(std::cmp::Reverse<i32>, u64, TaskKey)>,
+    running: BTreeMap<RunId, TaskKey>,
+    /// Runs that nobody waits for; they occupy their resources until they have ended.
+    dying: BTreeMap<RunId, Resources>,
+    /// Results that the superior has not acknowledged.
+    results: BTreeMap<Attempt, Box<Ran>>,
+    cache: Cache,
+    free: Resources,
+    runs: u64,
+    arrivals: u64,
+    accepted: u64,
+    outbox: Outbox,
+    leaving: bool,
+    /// Whether the next tick has something to hand out.
+    stirred: bool,
+}
+
+impl Worker {
+    /// A worker whose store holds `files`.
+    pub fn new(config: Config, files: impl IntoIterator<Item = FileRef>) -> Self {
+        Self {
+            superior: None,
+            templates: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            running: BTreeMap::new(),
+            dying: BTreeMap::new(),
+            results: BTreeMap::new(),
+            cache: Cache::new(config.cache_bytes_max, files),
+            free: config.shape,
+            runs: 0,
+            arrivals: 0,
+            accepted: 0,
+            outbox: Outbox::default(),
+            leaving: false,
+            stirred: false,
+            config,
+        }
+    }
+
+    /// Whether nothing is held for anyone: no attempt, no run, no result, no needed file.
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && self.dying.is_empty() && self.results.is_empty() && self.cache.pinned() == 0
+    }
+
+    /// Whether a leaving worker has handed back all it held.
+    pub fn is_drained(&self) -> bool {
+        self.leaving && self.running.is_empty() && self.dying.is_empty() && self.results.is_empty() && !self.stirred
+    }
+
+    fn turn(&mut self, out: &mut Vec<Effect>) {
+        self.stirred = false;
+        self.start(out);
+        self.outbox.flush(
+            Gates {
+                recorded: Lsn(0),
+                safe: Lsn(0),
+            },
+            out,
+        );
+        for digest in self.cache.evict() {
+            out.push(Output::Forget {
+                digest,
+                gate: Gate::Now,
+            });
+        }
+    }
+
+    fn frame(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {
+        if let Frame::Status(_) = frame {
+            let frame = Frame::from(self.status());
+            return out.push(Output::Send {
+                link,
+                frame,
+                gate: Gate::Now,
+            });
+        }
+        if self.link() != Some(link) {
+            return out.push(Output::Close {
+                link,
+                code: CloseCode::WrongRole,
+            });
+        }
+        match frame {
+            Frame::Assign(assign) => self.assigned(link, assign, out),
+            Frame::Ack(ack) => self.acknowledged(&ack),
+            Frame::Cancel(cancel) => self.cancelled(&cancel, out),
+            Frame::Retire(retire) => {
+                for template in retire.templates {
+                    self.templates.remove(&(retire.master, template));
+                }
+            }
+            Frame::Hello(_)
+            | Frame::Offer(_)
+            | Frame::Reports(_)
+            | Frame::Inventory(_)
+            | Frame::Started(_)
+            | Frame::Submit(_)
+            | Frame::Submitted(_)
+            | Frame::Watch(_)
+            | Frame::Outcomes(_)
+            | Frame::Delivered(_)
+            | Frame::CancelTasks(_)
+            | Frame::Cancelled(_)
+            | Frame::Status(_)
+            | Frame::StatusReply(_)
+            | Frame::Explain(_)
+            | Frame::Explained(_) => out.push(Output::Close {
+                link,
+                code: CloseCode::Protocol,
+            }),
+        }
+    }
+
+    fn link(&self) -> Option<LinkId> {
+        self.superior.as_ref().map(|(link, _)| *link)
+    }
+
+    fn status(&self) -> StatusReply {
+        let (open, held) = (self.tasks.len() as u64, self.results.len() as u64);
+        let leased = self.running.len() as u64;
+        let tasks = TaskCounts {
+            submitted: open + held,
+            waiting: open - leased,
+            leased,
+            accounted: held,
+            delivered: 0,
+            undelivered: held,
+            attempts: self.accepted,
+        };
+        let links = self.superior.iter().map(|(_, peer)| LinkStatus {
+            peer: peer.clone(),
+            slots: 0,
+            leased: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            rtt_us: 0,
+        });
+        StatusReply {
+            tasks,
+            links: links.collect(),
+            ..StatusReply::default()
+        }
+    }
+
+    /// Tells the superior what can be run here.
+    fn offer(&self, link: LinkId, out: &mut Vec<Effect>) {
+        let shapes = if self.leaving {
+            Vec::new()
+        } else {
+            vec![(self.config.shape, 1)]
+        };
+        let frame = Frame::from(Offer {
+            host: self.config.host.clone(),
+            shapes,
+        });
+        out.push(Output::Send {
+            link,
+            frame,
+            gate: Gate::Now,
+        });
+    }
+
+    fn link_down(&mut self, link: LinkId) {
+        if self.link() == Some(link) {
+            self.superior = None;
+            self.cache.disconnect(link);
+            self.outbox.drop_link(link);
+        }
+    }
+
+    fn fetched(
+        &mut self,
+        link: LinkId,
+        digest: muster_proto::Digest,
+        end: muster_proto::machine::FetchEnd,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.cache.fetched(link, digest, end) {
+            Arrival::Held(tasks) => tasks.into_iter().for_each(|key| self.input_arrived(key)),
+            Arrival::Again => {
+                if let Some(bytes) = self.cache.bytes_of(digest) {
+                    out.push(Output::Fetch { link, digest, bytes });
+                }
+            }
+            Arrival::Never(tasks) => tasks.into_iter().for_each(|key| self.input_missing(key, digest, end)),
+            Arrival::Nobody => {}
+        }
+    }
+
+    /// Reports how an attempt ended; a result is kept until it is acknowledged.
+    fn report(&mut self, attempt: Attempt, end: End) {
+        if let End::Ran(ran) = &end {
+            self.results.insert(attempt, ran.clone());
+        }
+        if let Some(link) = self.link() {
+            self.outbox.report(
+                link,
+                attempt.key.master,
+                Report {
+                    task: attempt.key.task,
+                    round: attempt.round,
+                    end,
+                },
+            );
+        }
+    }
+}
+
+impl Machine for Worker {
+    type Input = Input<Local>;
+    type Output = Effect;
+
+    fn handle(&mut self, _now: Time, input: Self::Input, out: &mut Vec<Self::Output>) {
+        match input {
+            Input::Tick => return self.turn(out),
+            Input::LinkUp {
+                link,
+                peer,
+                side: Side::Superior,
+            } => self.superior_up(link, peer, out),
+            Input::LinkUp {
+                link,
+                side: Side::Subordinate,
+                ..
+            } => {
+                out.push(Output::Close {
+                    link,
+                    code: CloseCode::WrongRole,
+                });
+            }
+            Input::LinkUp { side: Side::User, .. } => {}
+            Input::LinkDown { link } => self.link_down(link),
+            Input::Frame { link, frame } => self.frame(link, frame, out),
+            Input::Fetched { link, digest, end } => self.fetched(link, digest, end, out),
+            Input::Drain => self.vacate(out),
+            Input::Local(Local::Ended { run, end }) => self.ended(run, end),
+        }
+        self.stirred = true;
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        self.stirred.then_some(Deadline {
+            at: Time(0),
+            why: "a turn has something to hand out",
+        })
+    }
+
+    fn check(&self) {
+        self.cache.check();
+        self.check_tasks();
+    }
+}

@@ -1,0 +1,68 @@
+//! Files that come: inputs from above, outputs from below.
+
+use muster_proto::machine::{FetchEnd, Output};
+use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
+use muster_proto::{Digest, LinkId, TaskKey, Time};
+use muster_sched::Arrival;
+
+use crate::leases::{Lease, Stage};
+use crate::{Effect, Foreman};
+
+impl Foreman {
+    /// A fetch has ended.
+    pub(crate) fn fetched(&mut self, now: Time, link: LinkId, digest: Digest, end: FetchEnd, out: &mut Vec<Effect>) {
+        if !self.by_link.contains_key(&link) {
+            return self.output_fetched(link, digest, end, out);
+        }
+        match self.cache.fetched(link, digest, end) {
+            Arrival::Held(tasks) => tasks.into_iter().for_each(|key| self.input_arrived(now, key)),
+            Arrival::Again => {
+                if let Some(bytes) = self.cache.bytes_of(digest) {
+                    out.push(Output::Fetch { link, digest, bytes });
+                }
+            }
+            Arrival::Never(tasks) => tasks.into_iter().for_each(|key| self.input_missing(key, digest, end)),
+            Arrival::Nobody => {}
+        }
+    }
+
+    fn input_arrived(&mut self, now: Time, key: TaskKey) {
+        let Some(lease) = self.leases.get_mut(&key) else { return };
+        if let Stage::Staging { missing } = &mut lease.stage {
+            *missing -= 1;
+            if *missing == 0 {
+                self.staged(now, key);
+            }
+        }
+    }
+
+    /// An input cannot be had: a failure if the superior does not have it, a loss if it would not come.
+    fn input_missing(&mut self, key: TaskKey, digest: Digest, end: FetchEnd) {
+        let Some(Lease {
+            round,
+            order: Some(order),
+            stage: Stage::Staging { .. },
+            ..
+        }) = self.leases.get(&key)
+        else {
+            return;
+        };
+        let round = *round;
+        let name = order.input(digest).map(|input| input.name.clone());
+        match (end, name) {
+            (FetchEnd::Absent, Some(name)) => {
+                self.end_lease(key);
+                let ran = Ran {
+                    result: Err(Failure::InputMissing(name)),
+                    worker: self.name.clone(),
+                    measured: Measured::default(),
+                    stdout: Stream::default(),
+                    stderr: Stream::default(),
+                    outputs: Vec::new(),
+                };
+                self.report(key, round, End::Ran(Box::new(ran)));
+            }
+            (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => self.lose(key, Loss::NotStaged),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Reports from below: their files are fetched, they are spooled, acknowledged and handed up.
+
+use std::collections::BTreeMap;
+
+use muster_proto::batch::cut;
+use muster_proto::machine::{FetchEnd, Output};
+use muster_proto::outcome::{End, Loss, Ran, Report};
+use muster_proto::wire::Reports;
+use muster_proto::{Attempt, Digest, LinkId, TaskKey, Time};
+use muster_sched::ChildId;
+
+use crate::event::{Event, Spooled};
+use crate::leases::Stage;
+use crate::{Effect, Foreman};
+
+/// How often a file of a result is fetched before the result is given up.
+const TRIES_MAX: u8 = 3;
+
+/// Files under way from below, and the results that wait for them.
+pub(crate) type Fetches = BTreeMap<(LinkId, Digest), Fetch>;
+
+/// One file under way over one link.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    bytes: u64,
+    tries: u8,
+    attempts: Vec<Attempt>,
+}
+
+/// A result whose files are on their way.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    child: ChildId,
+    link: LinkId,
+    ran: Box<Ran>,
+    missing: u32,
+}
+
+impl Arriving {
+    /// Whether `child` holds it.
+    pub fn is_of(&self, child: ChildId) -> bool {
+        self.child == child
+    }
+}
+
+impl Foreman {
+    pub(crate) fn reports(&mut self, now: Time, link: LinkId, frame: Reports, out: &mut Vec<Effect>) {
+        let Some(child) = self.crew.child_at(link) else { return };
+        let mut results = Vec::new();
+        for Report { task, round, end } in frame.reports {
+            let attempt = Attempt {
+                key: TaskKey {
+                    master: frame.master,
+                    task,
+                },
+                round,
+            };
+            match end {
+                End::Lost(loss) => {
+                    if self.is_leased(attempt, child) {
+                        self.lose(attempt.key, loss);
+                    }
+                }
+                End::Ran(ran) => results.extend(self.ran(now, (link, child), attempt, ran, out)),
+            }
+        }
+        self.spool(results, out);
+    }
+
+    /// An attempt ran. Returns its result if all its files are here.
+    fn ran(
+        &mut self,
+        now: Time,
+        (link, child): (LinkId, ChildId),
+        attempt: Attempt,
+        ran: Box<Ran>,
+        out: &mut Vec<Effect>,
+    ) -> Option<Spooled> {
+        if self.spool.results.contains_key(&attempt) {
+            self.outbox.ack(link, attempt);
+            return None;
+        }
+        self.crew.list(child, attempt.key);
+        if self.is_leased(attempt, child) {
+            self.sched.ran(now, attempt.key, ran.measured.wall);
+            if let Some(lease) = self.leases.get_mut(&attempt.key) {
+                lease.stage = Stage::Arriving;
+            }
+        }
+        let files: BTreeMap<Digest, u64> = ran.files().map(|file| (file.digest, file.bytes)).collect();
+        if files.is_empty() {
+            self.outbox.ack(link, attempt);
+            return Some(Spooled { attempt, ran });
+        }
+        let missing = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        self.arriving.insert(
+            attempt,
+            Arriving {
+                child,
+                link,
+                ran,
+                missing,
+            },
+        );
+        self.crew.arriving(child, attempt.key);
+        for (digest, bytes) in files {
+            let fetch = self.fetches.entry((link, digest)).or_insert_with(|| {
+                out.push(Output::Fetch { link, digest, bytes });
+                Fetch {
+                    bytes,
+                    tries: 0,
+                    attempts: Vec::new(),
+                }
+            });
+            fetch.attempts.push(attempt);
+        }
+        None
+    }
+
+    /// Makes results durable and hands them up.
+    fn spool(&mut self, results: Vec<Spooled>, out: &mut Vec<Effect>) {
+        for results in cut(results, |result| result.ran.weight() + 40) {
+            for Spooled { attempt, ran } in &results {
+                if self
+                    .leases
+                    .get(&attempt.key)
+                    .is_some_and(|lease| lease.round == attempt.round)
+                {
+                    self.end_lease(attempt.key);
+                }
+                self.report(attempt.key, attempt.round, End::Ran(ran.clone()));
+            }
+            self.record(Event::Spooled(results), out);
+        }
+    }
+
+    /// A fetch from below has ended.
+    pub(crate) fn output_fetched(&mut self, link: LinkId, digest: Digest, end: FetchEnd, out: &mut Vec<Effect>) {
+        let Some(mut fetch) = self.fetches.remove(&(link, digest)) else {
+            return;
+        };
+        match end {
+            FetchEnd::Held => {
+                let done = fetch
+                    .attempts
+                    .into_iter()
+                    .filter_map(|attempt| self.output_arrived(link, attempt));
+                let done = done.collect();
+                self.spool(done, out);
+            }
+            FetchEnd::Failed if fetch.tries + 1 < TRIES_MAX => {
+                fetch.tries += 1;
+                out.push(Output::Fetch {
+                    link,
+                    digest,
+                    bytes: fetch.bytes,
+                });
+                self.fetches.insert((link, digest), fetch);
+            }
+            FetchEnd::Failed | FetchEnd::Absent => {
+                fetch
+                    .attempts
+                    .into_iter()
+                    .for_each(|attempt| self.give_up_result(link, attempt));
+            }
+        }
+    }
+
+    /// One of the files that a result waited for is here; the last one completes it.
+    fn output_arrived(&mut self, link: LinkId, attempt: Attempt) -> Option<Spooled> {
+        let arriving = self
+            .arriving
+            .get_mut(&attempt)
+            .filter(|arriving| arriving.link == link)?;
+        arriving.missing -= 1;
+        if arriving.missing > 0 {
+            return None;
+        }
+        let Arriving { child, ran, .. } = self.arriving.remove(&attempt)?;
+        self.crew.arrived(child, attempt.key);
+        ran.files().for_each(|file| self.cache.insert(file));
+        self.outbox.ack(link, attempt);
+        Some(Spooled { attempt, ran })
+    }
+
+    /// The files of a result cannot be had: its holder may drop it, its master tries again.
+    fn give_up_result(&mut self, link: LinkId, attempt: Attempt) {
+        if self
+            .arriving
+            .get(&attempt)
+            .is_some_and(|arriving| arriving.link == link)
+        {
+            self.drop_arriving(attempt);
+            if self
+                .leases
+                .get(&attempt.key)
+                .is_some_and(|lease| lease.round == attempt.round)
+            {
+                self.lose(attempt.key, Loss::NotStaged);
+            } else {
+                self.report(attempt.key, attempt.round, End::Lost(Loss::NotStaged));
+            }
+        }
+    }
+
+    /// A result on its way is not wanted; its holder is told.
+    pub(crate) fn drop_arriving(&mut self, attempt: Attempt) {
+        if let Some(arriving) = self.arriving.remove(&attempt) {
+            self.crew.arrived(arriving.child, attempt.key);
+            if self.crew.link_of(arriving.child) == Some(arriving.link) {
+                self.outbox.cancel(arriving.link, attempt);
+            }
+        }
+    }
+
+    fn is_leased(&self, attempt: Attempt, child: ChildId) -> bool {
+        let lease = self.leases.get(&attempt.key);
+        lease.is_some_and(|lease| lease.round == attempt.round && lease.stage == Stage::Leased { child })
+    }
+}

@@ -1,0 +1,273 @@
+//! Reports from below: which count, which files they bring, what follows.
+
+use std::collections::BTreeMap;
+
+use muster_proto::batch::cut;
+use muster_proto::machine::{FetchEnd, Output};
+use muster_proto::outcome::{End, Loss, Outcome, Ran, Report, Verdict};
+use muster_proto::wire::{Reports, Started};
+use muster_proto::{Digest, LinkId, TaskId, Time, Try};
+use muster_sched::ChildId;
+
+use crate::leases::{Arriving, Live, Stage};
+use crate::story::Happening;
+use crate::{Effect, Event, Master, Wanted};
+
+/// How often a file of a result is fetched before the result is given up.
+const TRIES_MAX: u8 = 3;
+
+/// Files under way, and the tasks whose results wait for them.
+pub(crate) type Fetches = BTreeMap<Wanted, Fetch>;
+
+/// One file under way over one link.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    bytes: u64,
+    tries: u8,
+    tasks: Vec<TaskId>,
+}
+
+impl Master {
+    pub(crate) fn reports(&mut self, now: Time, link: LinkId, frame: Reports, out: &mut Vec<Effect>) {
+        let Some(child) = self.crew.child_at(link) else { return };
+        if frame.master != self.book.master {
+            return;
+        }
+        let mut outcomes = Vec::new();
+        for Report { task, round, end } in frame.reports {
+            match end {
+                End::Lost(loss) => {
+                    if self.is_leased(task, round, child) {
+                        self.lose(now, task, loss, out);
+                    }
+                }
+                End::Ran(ran) => outcomes.extend(self.ran(now, (link, child), (task, round), ran, out)),
+            }
+        }
+        self.account(now, outcomes, out);
+    }
+
+    pub(crate) fn started(&mut self, now: Time, frame: &Started) {
+        if frame.master == self.book.master {
+            for (task, _) in &frame.attempts {
+                self.sched.started(now, self.key(*task));
+            }
+        }
+    }
+
+    /// Records outcomes, and tells those who watch.
+    pub(crate) fn account(&mut self, now: Time, outcomes: Vec<Outcome>, out: &mut Vec<Effect>) {
+        for outcomes in cut(outcomes, Outcome::weight) {
+            for outcome in &outcomes {
+                self.live.remove(&outcome.task);
+                self.story.tell(now, outcome.task, Happening::Accounted);
+                self.watchers
+                    .values_mut()
+                    .for_each(|watcher| watcher.accounted(outcome.task));
+            }
+            self.record(Event::Accounted(outcomes), out);
+        }
+    }
+
+    /// An attempt ran. Returns the outcome if it is one already.
+    fn ran(
+        &mut self,
+        now: Time,
+        (link, child): (LinkId, ChildId),
+        (task, round): (TaskId, Try),
+        ran: Box<Ran>,
+        out: &mut Vec<Effect>,
+    ) -> Option<Outcome> {
+        let key = self.key(task);
+        let current = self.is_leased(task, round, child);
+        if current {
+            self.sched.ran(now, key, ran.measured.wall);
+        } else if !self.counts_late(task, round, child, &ran) {
+            self.outbox.ack(link, self.attempt(task, round));
+            return None;
+        }
+        self.crew.list(child, key);
+        let files: BTreeMap<Digest, u64> = ran.files().map(|file| (file.digest, file.bytes)).collect();
+        if files.is_empty() {
+            return self.settle(now, (link, child), (task, round), ran);
+        }
+        if !current {
+            self.supersede(task, round);
+        }
+        let missing = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        let arriving = Arriving {
+            round,
+            child,
+            link,
+            ran,
+            missing,
+        };
+        self.live.entry(task).or_default().stage = Stage::Arriving(Box::new(arriving));
+        self.arriving += 1;
+        self.crew.arriving(child, key);
+        self.story.tell(now, task, Happening::Arriving(round));
+        for (digest, bytes) in files {
+            let fetch = self.fetches.entry((link, digest)).or_insert_with(|| {
+                out.push(Output::Fetch { link, digest, bytes });
+                Fetch {
+                    bytes,
+                    tries: 0,
+                    tasks: Vec::new(),
+                }
+            });
+            fetch.tasks.push(task);
+        }
+        None
+    }
+
+    /// Whether the report of an attempt that is not the current lease counts nevertheless: there is no outcome, it
+    /// succeeded (a failure says little while another attempt is under way), and nothing better is arriving.
+    fn counts_late(&self, task: TaskId, round: Try, child: ChildId, ran: &Ran) -> bool {
+        let arriving = match self.live.get(&task).map(|live| &live.stage) {
+            Some(Stage::Arriving(arriving)) => Some((arriving.round, arriving.child)),
+            Some(Stage::Ready | Stage::Leased { .. }) | None => None,
+        };
+        let again = arriving == Some((round, child));
+        let unclaimed = !self.live.contains_key(&task);
+        self.book.open.contains_key(&task)
+            && (again || arriving.is_none())
+            && (again || unclaimed || ran.result.is_ok())
+    }
+
+    /// Ends every other attempt of `task`: a result of `round` is coming in.
+    fn supersede(&mut self, task: TaskId, round: Try) {
+        let live = self
+            .live
+            .get(&task)
+            .map_or((0, 0, 0), |live| (live.n, live.failures, live.losses));
+        match self.live.get(&task).map(|live| &live.stage) {
+            Some(Stage::Arriving(arriving)) if arriving.round == round => {
+                self.arriving -= 1;
+                let (child, key) = (arriving.child, self.key(task));
+                self.crew.arrived(child, key);
+            }
+            Some(_) | None => self.recall(task),
+        }
+        let (n, failures, losses) = live;
+        self.live.insert(
+            task,
+            Live {
+                n,
+                failures,
+                losses,
+                stage: Stage::Ready,
+            },
+        );
+    }
+
+    /// A result with all its files here becomes an outcome, unless it failed and may be tried again.
+    fn settle(
+        &mut self,
+        now: Time,
+        (link, child): (LinkId, ChildId),
+        (task, round): (TaskId, Try),
+        ran: Box<Ran>,
+    ) -> Option<Outcome> {
+        self.outbox.ack(link, self.attempt(task, round));
+        let template = self.book.open.get(&task)?.template;
+        let retries = self
+            .book
+            .templates
+            .get(&template)
+            .map_or(0, |kept| kept.template.policy.retries);
+        let live = self.live.entry(task).or_default();
+        if ran.result.is_err() && live.failures < retries {
+            live.failures += 1;
+            live.stage = Stage::Ready;
+            self.story.tell(now, task, Happening::Retried(round));
+            self.requeue(now, task, Some(child));
+            return None;
+        }
+        let attempts = live.n.max(1);
+        if !matches!(live.stage, Stage::Leased { round: current, .. } if current == round) {
+            self.recall(task);
+        }
+        let site = self
+            .crew
+            .peer_of(child)
+            .map_or_else(String::new, |peer| peer.site.clone());
+        Some(Outcome {
+            task,
+            verdict: Verdict::Ran { round, ran },
+            attempts,
+            site,
+        })
+    }
+
+    pub(crate) fn fetched(&mut self, now: Time, link: LinkId, digest: Digest, end: FetchEnd, out: &mut Vec<Effect>) {
+        let Some(mut fetch) = self.fetches.remove(&(link, digest)) else {
+            return;
+        };
+        match end {
+            FetchEnd::Held => {
+                let done: Vec<Outcome> = fetch
+                    .tasks
+                    .into_iter()
+                    .filter_map(|task| self.arrived(now, link, task))
+                    .collect();
+                self.account(now, done, out);
+            }
+            FetchEnd::Failed if fetch.tries + 1 < TRIES_MAX => {
+                fetch.tries += 1;
+                out.push(Output::Fetch {
+                    link,
+                    digest,
+                    bytes: fetch.bytes,
+                });
+                self.fetches.insert((link, digest), fetch);
+            }
+            FetchEnd::Failed | FetchEnd::Absent => {
+                for task in fetch.tasks {
+                    self.give_up_result(now, link, task, out);
+                }
+            }
+        }
+    }
+
+    /// One of the files that the result of `task` waited for is here.
+    fn arrived(&mut self, now: Time, link: LinkId, task: TaskId) -> Option<Outcome> {
+        let key = self.key(task);
+        let live = self.live.get_mut(&task)?;
+        let Stage::Arriving(arriving) = &mut live.stage else {
+            return None;
+        };
+        if arriving.link != link {
+            return None;
+        }
+        arriving.missing -= 1;
+        if arriving.missing > 0 {
+            return None;
+        }
+        let Stage::Arriving(arriving) = std::mem::take(&mut live.stage) else {
+            return None;
+        };
+        self.arriving -= 1;
+        self.crew.arrived(arriving.child, key);
+        self.settle(now, (link, arriving.child), (task, arriving.round), arriving.ran)
+    }
+
+    /// The files of a result cannot be had: its holder may drop it, the task is tried again.
+    fn give_up_result(&mut self, now: Time, link: LinkId, task: TaskId, out: &mut Vec<Effect>) {
+        if let Some(Live {
+            stage: Stage::Arriving(arriving),
+            ..
+        }) = self.live.get(&task)
+            && arriving.link == link
+        {
+            self.outbox.cancel(link, self.attempt(task, arriving.round));
+            self.lose(now, task, Loss::NotStaged, out);
+        }
+    }
+
+    fn is_leased(&self, task: TaskId, round: Try, child: ChildId) -> bool {
+        matches!(
+            self.live.get(&task),
+            Some(Live { stage: Stage::Leased { round: r, child: c }, .. }) if *r == round && *c == child
+        )
+    }
+}

@@ -1,0 +1,287 @@
+//! The life of an attempt at a worker: staging, waiting, running.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use muster_proto::machine::{FetchEnd, Output};
+use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
+use muster_proto::task::{Command, TaskBody, Template};
+use muster_proto::{Attempt, Digest, LinkId, Resources, TaskKey, Try};
+use muster_sched::Want;
+use muster_sched::cache::inputs;
+
+use crate::{Ask, Effect, RunEnd, RunId, RunReport, Start, Worker};
+
+/// Waiting attempts that do not fit and are passed over in one turn, so that a turn's work is bounded.
+const PASSED_MAX: usize = 64;
+
+/// An attempt that has not ended.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Which try.
+    pub round: Try,
+    /// What it has in common with others.
+    pub template: Arc<Template>,
+    /// What is its own.
+    body: TaskBody,
+    /// Its place in the order of arrival.
+    arrival: u64,
+    stage: Stage,
+}
+
+/// Where an attempt stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// Inputs are on their way.
+    Staging { missing: u32 },
+    /// It waits for resources.
+    Waiting,
+    /// It runs.
+    Running { run: RunId },
+}
+
+impl Worker {
+    /// Takes an attempt; an earlier one of the same task is given up for it.
+    pub(crate) fn accept(
+        &mut self,
+        link: LinkId,
+        attempt: Attempt,
+        template: Arc<Template>,
+        body: TaskBody,
+        out: &mut Vec<Effect>,
+    ) {
+        let Attempt { key, round } = attempt;
+        if let Some(held) = self.tasks.get(&key) {
+            if held.round >= round {
+                return;
+            }
+            self.drop_task(key, out);
+        }
+        let mut missing = 0;
+        for (digest, input) in inputs(&template, &body) {
+            match self.cache.want(key, input.file, Some(link)) {
+                Want::Held => continue,
+                Want::Coming => {}
+                Want::Fetch => out.push(Output::Fetch {
+                    link,
+                    digest,
+                    bytes: input.file.bytes,
+                }),
+            }
+            missing += 1;
+        }
+        self.arrivals += 1;
+        self.accepted += 1;
+        let stage = Stage::Staging { missing };
+        self.tasks.insert(
+            key,
+            Held {
+                round,
+                template,
+                body,
+                arrival: self.arrivals,
+                stage,
+            },
+        );
+        if missing == 0 {
+            self.staged(key);
+        }
+    }
+
+    pub(crate) fn input_arrived(&mut self, key: TaskKey) {
+        if let Some(Held {
+            stage: Stage::Staging { missing },
+            ..
+        }) = self.tasks.get_mut(&key)
+        {
+            *missing -= 1;
+            if *missing == 0 {
+                self.staged(key);
+            }
+        }
+    }
+
+    /// An input cannot be had: a failure if the superior does not have it, a loss if it would not come.
+    pub(crate) fn input_missing(&mut self, key: TaskKey, digest: Digest, end: FetchEnd) {
+        let Some(held) = self.tasks.get(&key) else { return };
+        let name = inputs(&held.template, &held.body)
+            .get(&digest)
+            .map(|input| input.name.clone());
+        let attempt = Attempt { key, round: held.round };
+        self.end_task(key);
+        match (end, name) {
+            (FetchEnd::Absent, Some(name)) => {
+                let report = RunReport {
+                    result: Err(Failure::InputMissing(name)),
+                    measured: Measured::default(),
+                    stdout: Stream::default(),
+                    stderr: Stream::default(),
+                    outputs: Vec::new(),
+                };
+                self.report_run(attempt, report);
+            }
+            (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => {
+                self.report(attempt, End::Lost(Loss::NotStaged));
+            }
+        }
+    }
+
+    fn staged(&mut self, key: TaskKey) {
+        if let Some(held) = self.tasks.get_mut(&key) {
+            held.stage = Stage::Waiting;
+            self.waiting
+                .insert((Reverse(held.template.policy.priority), held.arrival, key));
+        }
+    }
+
+    /// Starts what fits, in order; what does not fit lets smaller ones pass.
+    pub(crate) fn start(&mut self, out: &mut Vec<Effect>) {
+        let mut start = Vec::new();
+        let mut free = self.free;
+        let mut passed = 0;
+        for entry in &self.waiting {
+            let Some(held) = self.tasks.get(&entry.2) else { continue };
+            let asked = held.template.resources;
+            if asked.fits(&free) {
+                free = free.minus(&asked);
+                start.push(*entry);
+            } else {
+                passed += 1;
+                if passed == PASSED_MAX {
+                    break;
+                }
+            }
+        }
+        for entry in start {
+            self.waiting.remove(&entry);
+            self.run(entry.2, out);
+        }
+    }
+
+    fn run(&mut self, key: TaskKey, out: &mut Vec<Effect>) {
+        let Some(held) = self.tasks.get_mut(&key) else { return };
+        let attempt = Attempt { key, round: held.round };
+        let words = match (&held.template.command, held.body.words.is_empty()) {
+            (Command::Noop, true) => {
+                self.end_task(key);
+                let report = RunReport {
+                    result: Ok(()),
+                    measured: Measured::default(),
+                    stdout: Stream::default(),
+                    stderr: Stream::default(),
+                    outputs: Vec::new(),
+                };
+                self.stirred |= !self.waiting.is_empty();
+                return self.report_run(attempt, report);
+            }
+            (Command::Exec(words), true) => words.clone(),
+            (Command::Exec(_) | Command::Noop, false) => held.body.words.clone(),
+        };
+        self.runs += 1;
+        let run = RunId(self.runs);
+        held.stage = Stage::Running { run };
+        let template = &held.template;
+        let start = Start {
+            run,
+            attempt,
+            words,
+            environment: template.environment.clone(),
+            inputs: template.inputs.iter().chain(&held.body.inputs).cloned().collect(),
+            outputs: template.outputs.iter().chain(&held.body.outputs).cloned().collect(),
+            resources: template.resources,
+            wall_max: template.policy.wall_max,
+        };
+        self.free = self.free.minus(&template.resources);
+        self.running.insert(run, key);
+        if template.policy.fast_abort_percent.is_some()
+            && let Some((link, _)) = self.superior
+        {
+            self.outbox.started(link, attempt);
+        }
+        out.push(Output::Local(Ask::Start(Box::new(start))));
+    }
+
+    /// A run has ended: its result is reported, unless nobody waits for it.
+    pub(crate) fn ended(&mut self, run: RunId, end: RunEnd) {
+        if let Some(resources) = self.dying.remove(&run) {
+            self.free = self.free.plus(&resources);
+            return;
+        }
+        let Some(key) = self.running.remove(&run) else { return };
+        let Some(held) = self.tasks.get(&key) else { return };
+        let attempt = Attempt { key, round: held.round };
+        self.free = self.free.plus(&held.template.resources);
+        self.end_task(key);
+        match end {
+            RunEnd::Ran(report) => self.report_run(attempt, *report),
+            RunEnd::Lost(loss) => self.report(attempt, End::Lost(loss)),
+            RunEnd::Killed => self.report(attempt, End::Lost(Loss::WorkerFault)),
+        }
+    }
+
+    fn report_run(&mut self, attempt: Attempt, report: RunReport) {
+        let RunReport {
+            result,
+            measured,
+            stdout,
+            stderr,
+            outputs,
+        } = report;
+        let worker = self.config.name.clone();
+        let ran = Box::new(Ran {
+            result,
+            worker,
+            measured,
+            stdout,
+            stderr,
+            outputs,
+        });
+        self.report(attempt, End::Ran(ran));
+    }
+
+    /// Gives an attempt up: not started, or killed.
+    pub(crate) fn drop_task(&mut self, key: TaskKey, out: &mut Vec<Effect>) {
+        let Some(held) = self.tasks.get(&key) else { return };
+        match held.stage {
+            Stage::Staging { .. } => {}
+            Stage::Waiting => {
+                self.waiting
+                    .remove(&(Reverse(held.template.policy.priority), held.arrival, key));
+            }
+            Stage::Running { run } => {
+                self.running.remove(&run);
+                self.dying.insert(run, held.template.resources);
+                out.push(Output::Local(Ask::Kill(run)));
+            }
+        }
+        self.end_task(key);
+    }
+
+    /// Forgets an attempt and frees its inputs.
+    fn end_task(&mut self, key: TaskKey) {
+        if let Some(held) = self.tasks.remove(&key) {
+            for digest in inputs(&held.template, &held.body).into_keys() {
+                self.cache.release(key, digest);
+            }
+        }
+    }
+
+    pub(crate) fn check_tasks(&self) {
+        let running = self.running.values().filter_map(|key| self.tasks.get(key));
+        let used = running.fold(Resources::default(), |sum, held| sum.plus(&held.template.resources));
+        let used = self.dying.values().fold(used, |sum, resources| sum.plus(resources));
+        assert_eq!(
+            used.plus(&self.free),
+            self.config.shape,
+            "what runs and what is free make the worker's shape"
+        );
+        for (key, held) in &self.tasks {
+            let entry = (Reverse(held.template.policy.priority), held.arrival, *key);
+            assert_eq!(
+                self.waiting.contains(&entry),
+                held.stage == Stage::Waiting,
+                "{key} waits as its stage says"
+            );
+        }
+    }
+}
