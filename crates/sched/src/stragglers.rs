@@ -1,0 +1,110 @@
+//! Fast abort: attempts that run much longer than their kind are given up, to be tried elsewhere.
+
+use muster_proto::machine::Deadline;
+use muster_proto::{Span, TaskKey, Time};
+
+use crate::class::Class;
+use crate::tasks::Stage;
+use crate::{ChildKind, Placement, Sched};
+
+impl Sched {
+    /// Appends the attempts that have run longer than fast abort allows, each once; the caller cancels them.
+    ///
+    /// That is longer than the mean of the category's runs, times the policy's percentage and 100 more for each time
+    /// the task was given up before; with at least ten runs to go by, at workers only, and never the only attempt
+    /// of its category that is running, so that something always comes to an end.
+    pub fn stragglers(&mut self, now: Time, out: &mut Vec<Placement>) {
+        for class in self.watched.clone() {
+            while let Some((due, task)) = self.first_due(class) {
+                if due > now {
+                    break;
+                }
+                let Stage::Running { child, .. } = self.tasks.get(task).stage else {
+                    break;
+                };
+                let key = self.tasks.get(task).key;
+                self.unwatch(task);
+                self.tasks.get_mut(task).stage = Stage::Straggling { child };
+                self.remember_abort(key);
+                out.push(Placement {
+                    key,
+                    child: self.children.get(child).id,
+                });
+            }
+        }
+    }
+
+    /// When the first running attempt may have become a straggler.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let dues = self.watched.iter().filter_map(|class| self.first_due(*class));
+        let at = dues.map(|(due, _)| due).min()?;
+        Some(Deadline {
+            at,
+            why: "a running attempt may have become a straggler",
+        })
+    }
+
+    /// Notes that an attempt runs.
+    pub(crate) fn watch(&mut self, task: u32, child: u32, since: Time) {
+        let number = self.tasks.get(task).class;
+        let class = self.classes.get_mut(number);
+        self.categories.get_mut(class.category).running += 1;
+        if class.spec.policy.fast_abort_percent.is_none() || self.children.get(child).kind != ChildKind::Worker {
+            return;
+        }
+        let times = self.aborted.get(&self.tasks.get(task).key).copied().unwrap_or(0);
+        class.watched.entry(times).or_default().insert((since, task));
+        self.watched.insert(number);
+    }
+
+    /// Notes that an attempt, if it runs, does so no more or was reported.
+    pub(crate) fn unwatch(&mut self, task: u32) {
+        let Stage::Running { since, .. } = self.tasks.get(task).stage else {
+            return;
+        };
+        let number = self.tasks.get(task).class;
+        let class = self.classes.get_mut(number);
+        self.categories.get_mut(class.category).running -= 1;
+        class.watched.retain(|_, attempts| {
+            attempts.remove(&(since, task));
+            !attempts.is_empty()
+        });
+        if class.watched.is_empty() {
+            self.watched.remove(&number);
+        }
+    }
+
+    /// The running attempt of a class that is a straggler first, and when.
+    fn first_due(&self, class: u32) -> Option<(Time, u32)> {
+        let class = self.classes.get(class);
+        let category = self.categories.get(class.category);
+        if category.running < 2 {
+            return None;
+        }
+        let mean = category.runs.mean(SAMPLES_MIN)?;
+        let firsts = class.watched.iter().filter_map(|(times, attempts)| {
+            let (since, task) = attempts.first()?;
+            Some((*since + patience(class, mean, *times) + Span(1), *task))
+        });
+        firsts.min()
+    }
+
+    fn remember_abort(&mut self, key: TaskKey) {
+        *self.aborted.entry(key).or_default() += 1;
+        if self.aborted.len() > ABORTED_MAX {
+            self.aborted.pop_first();
+        }
+    }
+}
+
+/// How long an attempt may run whose task was given up so many `times`.
+fn patience(class: &Class, mean: Span, times: u32) -> Span {
+    let percent = class.spec.policy.fast_abort_percent.unwrap_or(u32::MAX);
+    let percent = u128::from(percent) + 100 * u128::from(times);
+    Span(u64::try_from(u128::from(mean.0) * percent / 100).unwrap_or(u64::MAX))
+}
+
+/// Runs of a category before its mean is believed.
+const SAMPLES_MIN: u64 = 10;
+/// Tasks whose being given up is remembered; those of the lowest key are forgotten first and lose some patience.
+const ABORTED_MAX: usize = 65_536;
