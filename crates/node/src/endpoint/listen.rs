@@ -94,7 +94,7 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// While links live on, so does the socket; whoever dials it then is refused at once, not left to wait.
+    /// While links live on, so does the socket; what new dialers send to it is not to be kept for nobody.
     fn drop(&mut self) {
         self.endpoint.set_server_config(None);
     }
