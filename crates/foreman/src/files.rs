@@ -10,24 +10,41 @@ use crate::{Effect, Foreman};
 
 impl Foreman {
     /// A fetch has ended.
-    pub(crate) fn fetched(&mut self, now: Time, link: LinkId, digest: Digest, end: FetchEnd, out: &mut Vec<Effect>) {
+    pub(crate) fn fetched(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        digest: Digest,
+        end: FetchEnd,
+        out: &mut Vec<Effect>,
+    ) {
         if !self.by_link.contains_key(&link) {
             return self.output_fetched(link, digest, end, out);
         }
         match self.cache.fetched(link, digest, end) {
-            Arrival::Held(tasks) => tasks.into_iter().for_each(|key| self.input_arrived(now, key)),
+            Arrival::Held(tasks) => tasks
+                .into_iter()
+                .for_each(|key| self.input_arrived(now, key)),
             Arrival::Again => {
                 if let Some(bytes) = self.cache.bytes_of(digest) {
-                    out.push(Output::Fetch { link, digest, bytes });
+                    out.push(Output::Fetch {
+                        link,
+                        digest,
+                        bytes,
+                    });
                 }
             }
-            Arrival::Never(tasks) => tasks.into_iter().for_each(|key| self.input_missing(key, digest, end)),
+            Arrival::Never(tasks) => tasks
+                .into_iter()
+                .for_each(|key| self.input_missing(key, digest, end)),
             Arrival::Nobody => {}
         }
     }
 
     fn input_arrived(&mut self, now: Time, key: TaskKey) {
-        let Some(lease) = self.leases.get_mut(&key) else { return };
+        let Some(lease) = self.leases.get_mut(&key) else {
+            return;
+        };
         if let Stage::Staging { missing } = &mut lease.stage {
             *missing -= 1;
             if *missing == 0 {
@@ -62,7 +79,9 @@ impl Foreman {
                 };
                 self.report(key, round, End::Ran(Box::new(ran)));
             }
-            (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => self.lose(key, Loss::NotStaged),
+            (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => {
+                self.lose(key, Loss::NotStaged)
+            }
         }
     }
 }

@@ -61,13 +61,22 @@ pub(crate) enum Stage {
 impl Lease {
     /// What it occupies.
     pub fn resources(&self) -> Resources {
-        self.order.as_ref().map_or(self.found, |order| order.template.resources)
+        self.order
+            .as_ref()
+            .map_or(self.found, |order| order.template.resources)
     }
 }
 
 impl Foreman {
     /// Takes a lease.
-    pub(crate) fn lease(&mut self, now: Time, link: LinkId, master: MasterId, task: Assigned, out: &mut Vec<Effect>) {
+    pub(crate) fn lease(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        master: MasterId,
+        task: Assigned,
+        out: &mut Vec<Effect>,
+    ) {
         let Assigned {
             task,
             round,
@@ -119,7 +128,9 @@ impl Foreman {
 
     /// All inputs of a lease are at the site: it may be placed.
     pub(crate) fn staged(&mut self, now: Time, key: TaskKey) {
-        let Some(lease) = self.leases.get_mut(&key) else { return };
+        let Some(lease) = self.leases.get_mut(&key) else {
+            return;
+        };
         let Some(order) = &lease.order else { return };
         lease.stage = Stage::Ready;
         let classes = self.masters.entry(key.master).or_default();
@@ -158,7 +169,9 @@ impl Foreman {
         let mut batches: BTreeMap<(ChildId, MasterId), Vec<TaskKey>> = BTreeMap::new();
         for placement in placements {
             if let Some(lease) = self.leases.get_mut(&placement.key) {
-                lease.stage = Stage::Leased { child: placement.child };
+                lease.stage = Stage::Leased {
+                    child: placement.child,
+                };
                 self.attempts += 1;
                 self.crew.list(placement.child, placement.key);
                 batches
@@ -172,8 +185,16 @@ impl Foreman {
         }
     }
 
-    fn assign(&mut self, child: ChildId, master: MasterId, keys: &[TaskKey], out: &mut Vec<Effect>) {
-        let Some(link) = self.crew.link_of(child) else { return };
+    fn assign(
+        &mut self,
+        child: ChildId,
+        master: MasterId,
+        keys: &[TaskKey],
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(link) = self.crew.link_of(child) else {
+            return;
+        };
         if let Some(peer) = self
             .crew
             .peer_of(child)
@@ -182,11 +203,17 @@ impl Foreman {
             let leased = Event::Leased(peer.clone());
             self.record(leased, out);
         }
-        let epoch = self.masters.get(&master).map(|known| known.epoch).unwrap_or_default();
+        let epoch = self
+            .masters
+            .get(&master)
+            .map(|known| known.epoch)
+            .unwrap_or_default();
         let mut templates = Vec::new();
         let mut tasks = Vec::new();
         for key in keys {
-            let Some(lease) = self.leases.get(key) else { continue };
+            let Some(lease) = self.leases.get(key) else {
+                continue;
+            };
             let Some(order) = &lease.order else { continue };
             if self.crew.introduce(child, (master, order.id)) {
                 templates.push((order.id, (*order.template).clone()));
@@ -221,7 +248,13 @@ impl Foreman {
     }
 
     /// An attempt that a subordinate runs and nobody here knew of goes on.
-    pub(crate) fn adopt(&mut self, now: Time, child: ChildId, attempt: Attempt, resources: Resources) {
+    pub(crate) fn adopt(
+        &mut self,
+        now: Time,
+        child: ChildId,
+        attempt: Attempt,
+        resources: Resources,
+    ) {
         let Attempt { key, round } = attempt;
         let spec = ClassSpec {
             resources,
@@ -307,13 +340,18 @@ impl Foreman {
             let leased = self.sched.lease(*key);
             match lease.stage {
                 Stage::Leased { child } => assert_eq!(leased, Some(child), "{key} is leased"),
-                Stage::Staging { .. } | Stage::Ready => assert_eq!(leased, None, "{key} is not leased"),
+                Stage::Staging { .. } | Stage::Ready => {
+                    assert_eq!(leased, None, "{key} is not leased")
+                }
                 Stage::Arriving => {
                     let attempt = Attempt {
                         key: *key,
                         round: lease.round,
                     };
-                    assert!(self.arriving.contains_key(&attempt), "{attempt} is arriving");
+                    assert!(
+                        self.arriving.contains_key(&attempt),
+                        "{attempt} is arriving"
+                    );
                 }
             }
         }
@@ -331,7 +369,10 @@ struct LeasedFiles<'a>(&'a BTreeMap<TaskKey, Lease>);
 
 impl Files for LeasedFiles<'_> {
     fn each_file(&self, key: TaskKey, visit: &mut dyn FnMut(muster_proto::task::FileRef)) {
-        if let Some(Lease { order: Some(order), .. }) = self.0.get(&key) {
+        if let Some(Lease {
+            order: Some(order), ..
+        }) = self.0.get(&key)
+        {
             order
                 .template
                 .inputs

@@ -127,7 +127,10 @@ impl Foreman {
 
     /// Whether nothing is held for anyone: no lease, no result, no needed file.
     pub fn is_idle(&self) -> bool {
-        self.leases.is_empty() && self.arriving.is_empty() && self.spool.results.is_empty() && self.cache.pinned() == 0
+        self.leases.is_empty()
+            && self.arriving.is_empty()
+            && self.spool.results.is_empty()
+            && self.cache.pinned() == 0
     }
 
     /// Whether a leaving foreman has handed out all it had to say.
@@ -284,10 +287,15 @@ impl Machine for Foreman {
             why: "a turn has something to hand out",
         });
         let settling = self.settling.as_ref().map(Settling::deadline);
-        [stirred, settling, self.crew.deadline(), self.sched.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            stirred,
+            settling,
+            self.crew.deadline(),
+            self.sched.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn check(&self) {

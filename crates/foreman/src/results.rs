@@ -44,8 +44,16 @@ impl Arriving {
 }
 
 impl Foreman {
-    pub(crate) fn reports(&mut self, now: Time, link: LinkId, frame: Reports, out: &mut Vec<Effect>) {
-        let Some(child) = self.crew.child_at(link) else { return };
+    pub(crate) fn reports(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        frame: Reports,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(child) = self.crew.child_at(link) else {
+            return;
+        };
         let mut results = Vec::new();
         for Report { task, round, end } in frame.reports {
             let attempt = Attempt {
@@ -64,7 +72,7 @@ impl Foreman {
                 End::Ran(ran) => results.extend(self.ran(now, (link, child), attempt, ran, out)),
             }
         }
-        self.spool(results, out);
+        self.keep(results, out);
     }
 
     /// An attempt ran. Returns its result if all its files are here.
@@ -87,7 +95,8 @@ impl Foreman {
                 lease.stage = Stage::Arriving;
             }
         }
-        let files: BTreeMap<Digest, u64> = ran.files().map(|file| (file.digest, file.bytes)).collect();
+        let files: BTreeMap<Digest, u64> =
+            ran.files().map(|file| (file.digest, file.bytes)).collect();
         if files.is_empty() {
             self.outbox.ack(link, attempt);
             return Some(Spooled { attempt, ran });
@@ -105,7 +114,11 @@ impl Foreman {
         self.crew.arriving(child, attempt.key);
         for (digest, bytes) in files {
             let fetch = self.fetches.entry((link, digest)).or_insert_with(|| {
-                out.push(Output::Fetch { link, digest, bytes });
+                out.push(Output::Fetch {
+                    link,
+                    digest,
+                    bytes,
+                });
                 Fetch {
                     bytes,
                     tries: 0,
@@ -118,7 +131,7 @@ impl Foreman {
     }
 
     /// Makes results durable and hands them up.
-    fn spool(&mut self, results: Vec<Spooled>, out: &mut Vec<Effect>) {
+    fn keep(&mut self, results: Vec<Spooled>, out: &mut Vec<Effect>) {
         for results in cut(results, |result| result.ran.weight() + 40) {
             for Spooled { attempt, ran } in &results {
                 if self
@@ -135,7 +148,13 @@ impl Foreman {
     }
 
     /// A fetch from below has ended.
-    pub(crate) fn output_fetched(&mut self, link: LinkId, digest: Digest, end: FetchEnd, out: &mut Vec<Effect>) {
+    pub(crate) fn output_fetched(
+        &mut self,
+        link: LinkId,
+        digest: Digest,
+        end: FetchEnd,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(mut fetch) = self.fetches.remove(&(link, digest)) else {
             return;
         };
@@ -146,7 +165,7 @@ impl Foreman {
                     .into_iter()
                     .filter_map(|attempt| self.output_arrived(link, attempt));
                 let done = done.collect();
-                self.spool(done, out);
+                self.keep(done, out);
             }
             FetchEnd::Failed if fetch.tries + 1 < TRIES_MAX => {
                 fetch.tries += 1;
@@ -215,6 +234,8 @@ impl Foreman {
 
     fn is_leased(&self, attempt: Attempt, child: ChildId) -> bool {
         let lease = self.leases.get(&attempt.key);
-        lease.is_some_and(|lease| lease.round == attempt.round && lease.stage == Stage::Leased { child })
+        lease.is_some_and(|lease| {
+            lease.round == attempt.round && lease.stage == Stage::Leased { child }
+        })
     }
 }

@@ -39,7 +39,11 @@ impl Settling {
     }
 
     pub fn deadline(&self) -> Deadline {
-        let at = if self.awaited.is_empty() { Time(0) } else { self.until };
+        let at = if self.awaited.is_empty() {
+            Time(0)
+        } else {
+            self.until
+        };
         Deadline {
             at,
             why: "the inventory after a start is complete",
@@ -57,7 +61,9 @@ impl Foreman {
 
     /// Reconciles what a subordinate holds with what it should hold.
     pub(crate) fn inventory(&mut self, now: Time, link: LinkId, inventory: &Inventory) {
-        let Some(child) = self.crew.child_at(link) else { return };
+        let Some(child) = self.crew.child_at(link) else {
+            return;
+        };
         for held in &inventory.held {
             self.crew.list(child, held.attempt.key);
             match self
@@ -65,7 +71,8 @@ impl Foreman {
                 .get(&held.attempt.key)
                 .map(|lease| (lease.round, &lease.stage))
             {
-                Some((round, Stage::Leased { child: c })) if round == held.attempt.round && *c == child => {}
+                Some((round, Stage::Leased { child: c }))
+                    if round == held.attempt.round && *c == child => {}
                 None if self.settling.is_some() && !self.is_known(held.attempt) => {
                     self.adopt(now, child, held.attempt, held.resources);
                 }
@@ -89,7 +96,11 @@ impl Foreman {
     fn vanished(&mut self, key: TaskKey, child: ChildId, loss: Loss) {
         self.arriving
             .retain(|attempt, arriving| attempt.key != key || !arriving.is_of(child));
-        let held = match self.leases.get(&key).map(|lease| (&lease.stage, lease.round)) {
+        let held = match self
+            .leases
+            .get(&key)
+            .map(|lease| (&lease.stage, lease.round))
+        {
             Some((Stage::Leased { child: c }, _)) => *c == child,
             Some((Stage::Arriving, round)) => !self.arriving.contains_key(&Attempt { key, round }),
             Some((Stage::Staging { .. } | Stage::Ready, _)) | None => false,
@@ -118,7 +129,9 @@ impl Foreman {
 
     /// When everyone who may run something has said so, or is too late, superiors get the complete inventory.
     pub(crate) fn settle(&mut self, now: Time, out: &mut Vec<Effect>) {
-        let Some(settling) = &self.settling else { return };
+        let Some(settling) = &self.settling else {
+            return;
+        };
         if !settling.awaited.is_empty() && now < settling.until {
             return;
         }
@@ -151,7 +164,13 @@ impl Foreman {
             .filter(|(_, above)| above.link.is_some())
             .map(|(peer, _)| status(peer, 0, 0));
         let below = self.crew.here();
-        let below = below.map(|(child, _, peer)| status(peer, self.sched.slots_of(child), self.sched.leased_of(child)));
+        let below = below.map(|(child, _, peer)| {
+            status(
+                peer,
+                self.sched.slots_of(child),
+                self.sched.leased_of(child),
+            )
+        });
         above.chain(below).collect()
     }
 }

@@ -9,7 +9,9 @@ use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::Report;
 use muster_proto::task::Template;
 use muster_proto::wire::{Ack, Assign, Cancel, CloseCode, Frame, Held, Inventory, Reports, Retire};
-use muster_proto::{Attempt, Epoch, LinkId, MasterId, Peer, Resources, TaskKey, TemplateId, Time, Try};
+use muster_proto::{
+    Attempt, Epoch, LinkId, MasterId, Peer, Resources, TaskKey, TemplateId, Time, Try,
+};
 use muster_sched::ClassId;
 
 use crate::{Effect, Event, Foreman};
@@ -98,8 +100,16 @@ impl Foreman {
         let mut parts = cut(held, |_| 0);
         let last = parts.pop().unwrap_or_default();
         let settled = self.settling.is_none();
-        for (held, last) in parts.into_iter().map(|held| (held, false)).chain([(last, true)]) {
-            let frame = Frame::from(Inventory { held, last, settled });
+        for (held, last) in parts
+            .into_iter()
+            .map(|held| (held, false))
+            .chain([(last, true)])
+        {
+            let frame = Frame::from(Inventory {
+                held,
+                last,
+                settled,
+            });
             out.push(Output::Send {
                 link,
                 frame,
@@ -109,7 +119,13 @@ impl Foreman {
     }
 
     /// Tasks come down.
-    pub(crate) fn assigned(&mut self, now: Time, link: LinkId, assign: Assign, out: &mut Vec<Effect>) {
+    pub(crate) fn assigned(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        assign: Assign,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(peer) = self.by_link.get(&link).cloned() else {
             return out.push(Output::Close {
                 link,
@@ -146,7 +162,10 @@ impl Foreman {
 
     /// Results are safe above.
     pub(crate) fn acknowledged(&mut self, ack: &Ack, out: &mut Vec<Effect>) {
-        let attempts = ack.attempts.iter().map(|attempt| attempt_of(ack.master, *attempt));
+        let attempts = ack
+            .attempts
+            .iter()
+            .map(|attempt| attempt_of(ack.master, *attempt));
         let held = attempts
             .filter(|attempt| self.spool.results.contains_key(attempt))
             .collect();

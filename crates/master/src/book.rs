@@ -131,7 +131,9 @@ impl Book {
             );
         }
         assert!(
-            self.open.keys().all(|task| !self.undelivered.contains_key(task)),
+            self.open
+                .keys()
+                .all(|task| !self.undelivered.contains_key(task)),
             "an open task has no outcome"
         );
     }
@@ -147,7 +149,10 @@ impl Book {
         } = submitted;
         if let Some(contents) = contents {
             self.templates_made = template.0;
-            contents.inputs.iter().for_each(|input| self.refer(input.file.digest));
+            contents
+                .inputs
+                .iter()
+                .for_each(|input| self.refer(input.file.digest));
             self.templates.insert(
                 *template,
                 Kept {
@@ -157,7 +162,9 @@ impl Book {
             );
         }
         for (task, body) in (first.0..).map(TaskId).zip(tasks) {
-            body.inputs.iter().for_each(|input| self.refer(input.file.digest));
+            body.inputs
+                .iter()
+                .for_each(|input| self.refer(input.file.digest));
             self.open.insert(
                 task,
                 OpenTask {

@@ -17,12 +17,25 @@ impl Master {
     }
 
     /// Reconciles what a subordinate holds with what it should hold.
-    pub(crate) fn inventory(&mut self, now: Time, link: LinkId, inventory: &Inventory, out: &mut Vec<Effect>) {
-        let Some(child) = self.crew.child_at(link) else { return };
+    pub(crate) fn inventory(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        inventory: &Inventory,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(child) = self.crew.child_at(link) else {
+            return;
+        };
         for held in &inventory.held {
             if held.attempt.key.master == self.book.master {
                 self.crew.list(child, held.attempt.key);
-                self.reconcile(now, (link, child), held.attempt.key.task, held.attempt.round);
+                self.reconcile(
+                    now,
+                    (link, child),
+                    held.attempt.key.task,
+                    held.attempt.round,
+                );
             }
         }
         if !inventory.last {
@@ -46,7 +59,8 @@ impl Master {
         match self.live.get(&task) {
             None => self.adopt(now, child, task, round),
             Some(Live {
-                stage: Stage::Ready, ..
+                stage: Stage::Ready,
+                ..
             }) => {
                 let key = self.key(task);
                 self.sched.forget(key);

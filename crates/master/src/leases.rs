@@ -58,7 +58,11 @@ impl Master {
     /// Hands ready tasks to subordinates with room.
     pub(crate) fn place(&mut self, now: Time, budget: usize, out: &mut Vec<Effect>) {
         let mut placements = Vec::new();
-        if self.sched.place(now, budget, &TaskFiles(&self.book), &mut placements) == Placed::More {
+        if self
+            .sched
+            .place(now, budget, &TaskFiles(&self.book), &mut placements)
+            == Placed::More
+        {
             self.stirred = true;
         }
         let mut batches: BTreeMap<ChildId, Vec<Assigned>> = BTreeMap::new();
@@ -78,7 +82,8 @@ impl Master {
                 child: placement.child,
             };
             self.attempts += 1;
-            self.story.tell(now, task, Happening::Leased(round, placement.child));
+            self.story
+                .tell(now, task, Happening::Leased(round, placement.child));
             let assigned = Assigned {
                 task,
                 round,
@@ -93,7 +98,9 @@ impl Master {
     }
 
     fn assign(&mut self, child: ChildId, tasks: Vec<Assigned>, out: &mut Vec<Effect>) {
-        let Some(link) = self.crew.link_of(child) else { return };
+        let Some(link) = self.crew.link_of(child) else {
+            return;
+        };
         if let Some(peer) = self
             .crew
             .peer_of(child)
@@ -106,6 +113,7 @@ impl Master {
             let key = self.key(task.task);
             self.crew.list(child, key);
         }
+        let news = self.news_for(child, &tasks);
         let (master, epoch) = (self.book.master, self.book.epoch);
         let mut send = |templates, tasks| {
             let frame = Frame::from(Assign {
@@ -120,9 +128,7 @@ impl Master {
                 gate: Gate::Durable(self.safe),
             });
         };
-        for templates in cut(self.crew_templates(child, &tasks), |(_, template): &(_, Template)| {
-            template.weight()
-        }) {
+        for templates in cut(news, |(_, template): &(_, Template)| template.weight()) {
             send(templates, Vec::new());
         }
         for tasks in cut(tasks, |task| task.body.weight() + 40) {
@@ -131,7 +137,7 @@ impl Master {
     }
 
     /// The templates of `tasks` that the child's link has not carried.
-    fn crew_templates(&mut self, child: ChildId, tasks: &[Assigned]) -> Vec<(TemplateId, Template)> {
+    fn news_for(&mut self, child: ChildId, tasks: &[Assigned]) -> Vec<(TemplateId, Template)> {
         let mut news = Vec::new();
         let mut last = None;
         for task in tasks {
@@ -139,7 +145,9 @@ impl Master {
                 continue;
             }
             last = Some(task.template);
-            if self.crew.introduce(child, (self.book.master, task.template))
+            if self
+                .crew
+                .introduce(child, (self.book.master, task.template))
                 && let Some(kept) = self.book.templates.get(&task.template)
             {
                 news.push((task.template, kept.template.clone()));
@@ -167,7 +175,9 @@ impl Master {
     /// An attempt brought nothing: the task goes back to the head of its queue, or is given up.
     pub(crate) fn lose(&mut self, now: Time, task: TaskId, loss: Loss, out: &mut Vec<Effect>) {
         let key = self.key(task);
-        let Some(live) = self.live.get_mut(&task) else { return };
+        let Some(live) = self.live.get_mut(&task) else {
+            return;
+        };
         let (round, child) = match std::mem::take(&mut live.stage) {
             Stage::Ready => return,
             Stage::Leased { round, child } => (round, child),
@@ -203,7 +213,8 @@ impl Master {
             return;
         };
         if let Some(class) = self.class(template) {
-            self.sched.ready(now, self.key(task), class, Where::Front, avoid);
+            self.sched
+                .ready(now, self.key(task), class, Where::Front, avoid);
         }
     }
 
@@ -211,7 +222,9 @@ impl Master {
     pub(crate) fn recall(&mut self, task: TaskId) {
         let key = self.key(task);
         self.sched.forget(key);
-        let Some(live) = self.live.remove(&task) else { return };
+        let Some(live) = self.live.remove(&task) else {
+            return;
+        };
         let (round, child) = match live.stage {
             Stage::Ready => return,
             Stage::Leased { round, child } => (round, child),
@@ -252,7 +265,9 @@ impl Master {
             );
             let leased = self.sched.lease(self.key(*task));
             match &live.stage {
-                Stage::Ready | Stage::Arriving(_) => assert_eq!(leased, None, "{task} is not leased"),
+                Stage::Ready | Stage::Arriving(_) => {
+                    assert_eq!(leased, None, "{task} is not leased")
+                }
                 Stage::Leased { child, .. } => assert_eq!(leased, Some(*child), "{task} is leased"),
             }
         }

@@ -28,7 +28,9 @@ use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
 use muster_proto::wire::{CloseCode, Frame, StatusReply, TaskCounts};
-use muster_proto::{Attempt, Digest, Epoch, LinkId, Lsn, MasterId, TaskId, TaskKey, TemplateId, Time, Try};
+use muster_proto::{
+    Attempt, Digest, Epoch, LinkId, Lsn, MasterId, TaskId, TaskKey, TemplateId, Time, Try,
+};
 use muster_sched::{ClassId, ClassSpec, Crew, Gates, Outbox, Sched};
 
 use crate::leases::Live;
@@ -87,7 +89,11 @@ impl Master {
             lsn.0 += 1;
         }
         book.take_retired();
-        let master = if lsn == Lsn(0) { config.fresh } else { book.master };
+        let master = if lsn == Lsn(0) {
+            config.fresh
+        } else {
+            book.master
+        };
         let opened = Opened {
             master,
             epoch: Epoch(book.epoch.0 + 1),
@@ -170,7 +176,9 @@ impl Master {
             Frame::Submit(submit) => self.submit(now, link, submit, out),
             Frame::Watch(watch) => self.watch(link, watch),
             Frame::Delivered(delivered) => self.delivered(link, delivered, out),
-            Frame::CancelTasks(cancel) => self.cancellations.push_back(Cancellation::new(link, cancel)),
+            Frame::CancelTasks(cancel) => self
+                .cancellations
+                .push_back(Cancellation::new(link, cancel)),
             Frame::Status(_) => self.send(link, self.status(), out),
             Frame::Explain(explain) => self.send(link, self.explain(now, explain.task), out),
             Frame::Hello(_)
@@ -292,10 +300,15 @@ impl Machine for Master {
             why: "a turn has something to hand out",
         });
         let recovery = self.recovery.as_ref().map(Recovery::deadline);
-        [stirred, recovery, self.crew.deadline(), self.sched.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            stirred,
+            recovery,
+            self.crew.deadline(),
+            self.sched.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn check(&self) {

@@ -51,7 +51,11 @@ impl Recovery {
     }
 
     pub fn deadline(&self) -> Deadline {
-        let at = if self.awaited.is_empty() { Time(0) } else { self.until };
+        let at = if self.awaited.is_empty() {
+            Time(0)
+        } else {
+            self.until
+        };
         Deadline {
             at,
             why: "tasks of an earlier epoch go back to the queue",
@@ -62,11 +66,16 @@ impl Recovery {
 impl Master {
     /// Gives a bounded number of recovered tasks back to the queue, when nobody can still claim them.
     pub(crate) fn release_recovered(&mut self, now: Time) {
-        let Some(recovery) = self.recovery.as_mut() else { return };
+        let Some(recovery) = self.recovery.as_mut() else {
+            return;
+        };
         if !recovery.awaited.is_empty() && now < recovery.until {
             return;
         }
-        let waiting = self.book.open.range(TaskId(recovery.cursor.0 + 1)..=recovery.last);
+        let waiting = self
+            .book
+            .open
+            .range(TaskId(recovery.cursor.0 + 1)..=recovery.last);
         let released: Vec<_> = waiting
             .take(PLACEMENTS_PER_CALL_MAX)
             .map(|(task, open)| (*task, open.template))
@@ -79,7 +88,8 @@ impl Master {
             if !self.live.contains_key(&task)
                 && let Some(class) = self.class(template)
             {
-                self.sched.ready(now, self.key(task), class, Where::Back, None);
+                self.sched
+                    .ready(now, self.key(task), class, Where::Back, None);
             }
         }
         self.stirred = true;

@@ -28,8 +28,16 @@ pub(crate) struct Fetch {
 }
 
 impl Master {
-    pub(crate) fn reports(&mut self, now: Time, link: LinkId, frame: Reports, out: &mut Vec<Effect>) {
-        let Some(child) = self.crew.child_at(link) else { return };
+    pub(crate) fn reports(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        frame: Reports,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(child) = self.crew.child_at(link) else {
+            return;
+        };
         if frame.master != self.book.master {
             return;
         }
@@ -41,7 +49,9 @@ impl Master {
                         self.lose(now, task, loss, out);
                     }
                 }
-                End::Ran(ran) => outcomes.extend(self.ran(now, (link, child), (task, round), ran, out)),
+                End::Ran(ran) => {
+                    outcomes.extend(self.ran(now, (link, child), (task, round), ran, out))
+                }
             }
         }
         self.account(now, outcomes, out);
@@ -87,7 +97,8 @@ impl Master {
             return None;
         }
         self.crew.list(child, key);
-        let files: BTreeMap<Digest, u64> = ran.files().map(|file| (file.digest, file.bytes)).collect();
+        let files: BTreeMap<Digest, u64> =
+            ran.files().map(|file| (file.digest, file.bytes)).collect();
         if files.is_empty() {
             return self.settle(now, (link, child), (task, round), ran);
         }
@@ -108,7 +119,11 @@ impl Master {
         self.story.tell(now, task, Happening::Arriving(round));
         for (digest, bytes) in files {
             let fetch = self.fetches.entry((link, digest)).or_insert_with(|| {
-                out.push(Output::Fetch { link, digest, bytes });
+                out.push(Output::Fetch {
+                    link,
+                    digest,
+                    bytes,
+                });
                 Fetch {
                     bytes,
                     tries: 0,
@@ -199,7 +214,14 @@ impl Master {
         })
     }
 
-    pub(crate) fn fetched(&mut self, now: Time, link: LinkId, digest: Digest, end: FetchEnd, out: &mut Vec<Effect>) {
+    pub(crate) fn fetched(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        digest: Digest,
+        end: FetchEnd,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(mut fetch) = self.fetches.remove(&(link, digest)) else {
             return;
         };
@@ -248,7 +270,12 @@ impl Master {
         };
         self.arriving -= 1;
         self.crew.arrived(arriving.child, key);
-        self.settle(now, (link, arriving.child), (task, arriving.round), arriving.ran)
+        self.settle(
+            now,
+            (link, arriving.child),
+            (task, arriving.round),
+            arriving.ran,
+        )
     }
 
     /// The files of a result cannot be had: its holder may drop it, the task is tried again.

@@ -1,7 +1,6 @@
 //! What lately happened to tasks, for `muster explain`.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use muster_proto::limits::STORY_MAX;
 use muster_proto::outcome::Loss;
@@ -61,17 +60,22 @@ impl Story {
     }
 }
 
-impl fmt::Display for Happening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Happening {
+    /// A sentence for people; `who` names a subordinate.
+    pub fn tell(&self, who: impl Fn(ChildId) -> String) -> String {
         match self {
-            Happening::Submitted => f.write_str("submitted"),
-            Happening::Leased(round, child) => write!(f, "attempt {round} handed to {child}"),
-            Happening::Adopted(round, child) => write!(f, "attempt {round} found at {child}, goes on"),
-            Happening::Lost(round, loss) => write!(f, "attempt {round} lost: {}", loss.as_str()),
-            Happening::Retried(round) => write!(f, "attempt {round} failed; another follows"),
-            Happening::Arriving(round) => write!(f, "attempt {round} ended; its files are on their way"),
-            Happening::Accounted => f.write_str("has its outcome"),
-            Happening::Cancelled => f.write_str("cancelled"),
+            Happening::Submitted => "submitted".to_owned(),
+            Happening::Leased(round, child) => format!("attempt {round} handed to {}", who(*child)),
+            Happening::Adopted(round, child) => {
+                format!("attempt {round} found at {}, goes on", who(*child))
+            }
+            Happening::Lost(round, loss) => format!("attempt {round} lost: {}", loss.as_str()),
+            Happening::Retried(round) => format!("attempt {round} failed; another follows"),
+            Happening::Arriving(round) => {
+                format!("attempt {round} ended; its files are on their way")
+            }
+            Happening::Accounted => "has its outcome".to_owned(),
+            Happening::Cancelled => "cancelled".to_owned(),
         }
     }
 }

@@ -6,12 +6,14 @@ use muster_proto::batch::cut;
 use muster_proto::limits::{OUTCOMES_OUT_MAX, PLACEMENTS_PER_CALL_MAX};
 use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::{Outcome, Verdict};
-use muster_proto::wire::{self, CancelTasks, Cancelled, Delivered, Explained, Frame, Outcomes, Refusal, Submit, Watch};
+use muster_proto::wire::{
+    self, CancelTasks, Cancelled, Delivered, Explained, Frame, Outcomes, Refusal, Submit, Watch,
+};
 use muster_proto::{LinkId, TaskId, TemplateId, Time};
-use muster_sched::{Waiting, Where};
+use muster_sched::{ChildId, Waiting, Where};
 
 use crate::leases::{Live, Stage};
-use crate::story::Happening;
+use crate::story::{Happening, Line};
 use crate::{Effect, Event, Master, Submitted};
 
 /// A user's link: which outcomes it wants and has been sent.
@@ -42,7 +44,10 @@ impl Watcher {
         let fresh = std::mem::take(&mut self.fresh);
         if !self.behind && self.under_way.len() + fresh.len() <= OUTCOMES_OUT_MAX {
             self.under_way.extend(&fresh);
-            return fresh.iter().filter_map(|task| undelivered.get(task).cloned()).collect();
+            return fresh
+                .iter()
+                .filter_map(|task| undelivered.get(task).cloned())
+                .collect();
         }
         self.behind = true;
         // A half-empty window is worth a scan; a full one is not.
@@ -66,7 +71,9 @@ impl Watcher {
     }
 
     fn watches(&self, task: TaskId) -> bool {
-        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&task))
+        self.ranges
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&task))
     }
 }
 
@@ -89,7 +96,13 @@ impl Cancellation {
 }
 
 impl Master {
-    pub(crate) fn submit(&mut self, now: Time, link: LinkId, submit: Submit, out: &mut Vec<Effect>) {
+    pub(crate) fn submit(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        submit: Submit,
+        out: &mut Vec<Effect>,
+    ) {
         let Submit {
             session,
             sequence,
@@ -134,7 +147,8 @@ impl Master {
         if let Some(class) = self.class(template) {
             for task in (first.0..).take(count as usize).map(TaskId) {
                 self.story.tell(now, task, Happening::Submitted);
-                self.sched.ready(now, self.key(task), class, Where::Back, None);
+                self.sched
+                    .ready(now, self.key(task), class, Where::Back, None);
             }
         }
         out.push(Output::Send {
@@ -153,15 +167,18 @@ impl Master {
         if let Some(watcher) = self.watchers.get_mut(&link) {
             *watcher = Watcher {
                 ranges: watch.ranges,
-                under_way: BTreeSet::new(),
                 open,
                 behind: true,
+                ..Watcher::default()
             };
         }
     }
 
     fn open_in(&self, (first, last): (TaskId, TaskId)) -> impl Iterator<Item = TaskId> {
-        self.book.open.range(first..=last.max(first)).map(|(task, _)| *task)
+        self.book
+            .open
+            .range(first..=last.max(first))
+            .map(|(task, _)| *task)
     }
 
     pub(crate) fn delivered(&mut self, link: LinkId, frame: Delivered, out: &mut Vec<Effect>) {
@@ -209,7 +226,10 @@ impl Master {
         };
         let mut tasks = Vec::new();
         while let Some((first, last)) = cancellation.ranges.last().copied() {
-            tasks.extend(self.open_in((first, last)).take(PLACEMENTS_PER_CALL_MAX - tasks.len()));
+            tasks.extend(
+                self.open_in((first, last))
+                    .take(PLACEMENTS_PER_CALL_MAX - tasks.len()),
+            );
             if tasks.len() == PLACEMENTS_PER_CALL_MAX {
                 break;
             }
@@ -246,17 +266,28 @@ impl Master {
 
     /// Why a task stands where it stands, and how it came there.
     pub(crate) fn explain(&self, now: Time, task: TaskId) -> Explained {
+        let tell = |line: &Line| {
+            let what = line.what.tell(|child| self.who(child));
+            format!("{} ago: {what}", now.since(line.at))
+        };
         let told = self.story.of(task);
-        let mut lines: Vec<String> = told
-            .map(|line| format!("{} ago: {}", now.since(line.at), line.what))
-            .collect();
+        let mut lines: Vec<String> = told.map(tell).collect();
         lines.push(self.standing(task));
         Explained { lines }
     }
 
+    fn who(&self, child: ChildId) -> String {
+        self.crew
+            .peer_of(child)
+            .map_or_else(|| "one that has left".to_owned(), ToString::to_string)
+    }
+
     fn standing(&self, task: TaskId) -> String {
         if let Some(outcome) = self.book.undelivered.get(&task) {
-            return format!("{task} has its outcome, not yet delivered: {}", verdict(outcome));
+            return format!(
+                "{task} has its outcome, not yet delivered: {}",
+                verdict(outcome)
+            );
         }
         if !self.book.open.contains_key(&task) {
             let known = (1..=self.book.submitted).contains(&task.0);
@@ -269,17 +300,15 @@ impl Master {
                 }
             );
         }
-        let who = |child| {
-            self.crew
-                .peer_of(child)
-                .map_or_else(|| "somebody".to_owned(), ToString::to_string)
-        };
         match self.live.get(&task) {
             Some(Live {
                 stage: Stage::Leased { round, child },
                 ..
             }) => {
-                format!("{task} runs or waits at {}, attempt {round}", who(*child))
+                format!(
+                    "{task} runs or waits at {}, attempt {round}",
+                    self.who(*child)
+                )
             }
             Some(Live {
                 stage: Stage::Arriving(arriving),
@@ -294,7 +323,8 @@ impl Master {
                 )
             }
             Some(Live {
-                stage: Stage::Ready, ..
+                stage: Stage::Ready,
+                ..
             })
             | None => self.why_waiting(task),
         }
@@ -311,10 +341,14 @@ impl Master {
         }
         match self.sched.why_waiting(self.key(task)) {
             Some(Waiting::NoChild) => format!("{task} waits: no worker or foreman is here"),
-            Some(Waiting::NothingFits { nearest: Some(nearest) }) => {
+            Some(Waiting::NothingFits {
+                nearest: Some(nearest),
+            }) => {
                 format!("{task} waits: no worker is large enough; the nearest has {nearest}")
             }
-            Some(Waiting::NothingFits { nearest: None }) => format!("{task} waits: no worker offers anything"),
+            Some(Waiting::NothingFits { nearest: None }) => {
+                format!("{task} waits: no worker offers anything")
+            }
             Some(Waiting::Behind { tasks }) => format!("{task} waits behind {tasks} other task(s)"),
             Some(Waiting::NoRoom) => format!("{task} is next; every worker it fits is busy"),
             None => format!("{task} waits"),

@@ -24,7 +24,9 @@ impl fmt::Display for Digest {
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[..4]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -62,7 +64,13 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         let long = "0".repeat(65);
         let upper = "A".repeat(64);
-        for hostile in ["", "00", long.as_str(), upper.as_str(), "../../../etc/passwd"] {
+        for hostile in [
+            "",
+            "00",
+            long.as_str(),
+            upper.as_str(),
+            "../../../etc/passwd",
+        ] {
             assert_eq!(hostile.parse::<Digest>(), Err(NotADigest), "{hostile}");
         }
     }

@@ -70,6 +70,8 @@ pub const WORKER_GRACE: Span = Span::secs(15);
 pub const FOREMAN_GRACE: Span = Span::secs(60);
 /// When a restarted foreman calls its inventory complete (F4): its workers are back by then.
 pub const SETTLE: Span = Span::secs(10);
+/// Runs of one worker at the same time, whatever they ask for.
+pub const RUNS_MAX: usize = 1_024;
 /// Results a foreman or worker keeps for a superior that is away.
 pub const RESULTS_HELD_MAX: usize = 1_000_000;
 

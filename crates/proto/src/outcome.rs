@@ -48,22 +48,33 @@ pub struct Ran {
 impl Ran {
     /// An upper bound of its bytes on the wire, cheap to tell; batches are cut by it.
     pub fn weight(&self) -> usize {
-        let outputs: usize = self.outputs.iter().map(|output| output.name.as_str().len() + 64).sum();
+        let outputs: usize = self
+            .outputs
+            .iter()
+            .map(|output| output.name.as_str().len() + 64)
+            .sum();
         let failure = match &self.result {
             Err(Failure::InputMissing(name) | Failure::OutputMissing(name)) => name.as_str().len(),
             Ok(()) | Err(_) => 0,
         };
-        self.worker.len() + self.stdout.tail.len() + self.stderr.tail.len() + outputs + failure + 256
+        self.worker.len()
+            + self.stdout.tail.len()
+            + self.stderr.tail.len()
+            + outputs
+            + failure
+            + 256
     }
 
     /// Every file that has to be fetched before the run counts: outputs and long streams.
     pub fn files(&self) -> impl Iterator<Item = FileRef> {
-        let streams = [&self.stdout, &self.stderr].into_iter().filter_map(|stream| {
-            stream.file.map(|digest| FileRef {
-                digest,
-                bytes: stream.bytes,
-            })
-        });
+        let streams = [&self.stdout, &self.stderr]
+            .into_iter()
+            .filter_map(|stream| {
+                stream.file.map(|digest| FileRef {
+                    digest,
+                    bytes: stream.bytes,
+                })
+            });
         self.outputs.iter().map(|output| output.file).chain(streams)
     }
 }
@@ -207,7 +218,9 @@ impl Outcome {
     pub fn weight(&self) -> usize {
         match &self.verdict {
             Verdict::Ran { ran, .. } => ran.weight() + self.site.len() + 64,
-            Verdict::GivenUp(_) | Verdict::Cancelled => crate::limits::PATH_BYTES_MAX + self.site.len() + 64,
+            Verdict::GivenUp(_) | Verdict::Cancelled => {
+                crate::limits::PATH_BYTES_MAX + self.site.len() + 64
+            }
         }
     }
 

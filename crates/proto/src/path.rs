@@ -119,7 +119,16 @@ mod tests {
 
     #[test]
     fn ordinary_names_pass() {
-        for name in ["a", "a b", "-rf", "..a", "a..", ".hidden", "out/*.dat", "größe/日本"] {
+        for name in [
+            "a",
+            "a b",
+            "-rf",
+            "..a",
+            "a..",
+            ".hidden",
+            "out/*.dat",
+            "größe/日本",
+        ] {
             let path = RelPath::new(name).expect(name);
             let bytes = postcard::to_stdvec(&path).expect("a path");
             assert_eq!(postcard::from_bytes::<RelPath>(&bytes), Ok(path));

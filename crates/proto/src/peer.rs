@@ -24,7 +24,13 @@ pub enum Role {
 
 impl Role {
     /// Every role, in order.
-    pub const ALL: [Role; 5] = [Role::Master, Role::Foreman, Role::Worker, Role::Catalog, Role::User];
+    pub const ALL: [Role; 5] = [
+        Role::Master,
+        Role::Foreman,
+        Role::Worker,
+        Role::Catalog,
+        Role::User,
+    ];
 
     /// The role's name in certificates, logs and commands.
     pub fn as_str(self) -> &'static str {
@@ -53,7 +59,10 @@ impl FromStr for Role {
     type Err = NotARole;
 
     fn from_str(text: &str) -> Result<Role, NotARole> {
-        Role::ALL.into_iter().find(|role| role.as_str() == text).ok_or(NotARole)
+        Role::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or(NotARole)
     }
 }
 

@@ -224,14 +224,30 @@ impl Template {
             .iter()
             .map(|(name, value)| name.len() + value.len() + 10)
             .sum();
-        let preferred: usize = self.policy.preferred.iter().map(|name| name.len() + 5).sum();
-        command + environment + preferred + self.category.len() + files_weight(&self.inputs, &self.outputs) + 256
+        let preferred: usize = self
+            .policy
+            .preferred
+            .iter()
+            .map(|name| name.len() + 5)
+            .sum();
+        command
+            + environment
+            + preferred
+            + self.category.len()
+            + files_weight(&self.inputs, &self.outputs)
+            + 256
     }
 }
 
 /// A digest takes 32 bytes, each of at most three lengths ten, the rest is flags.
 fn files_weight(inputs: &[InputFile], outputs: &[OutputFile]) -> usize {
-    let inputs: usize = inputs.iter().map(|input| input.name.as_str().len() + 64).sum();
-    let outputs: usize = outputs.iter().map(|output| output.name.as_str().len() + 16).sum();
+    let inputs: usize = inputs
+        .iter()
+        .map(|input| input.name.as_str().len() + 64)
+        .sum();
+    let outputs: usize = outputs
+        .iter()
+        .map(|output| output.name.as_str().len() + 16)
+        .sum();
     inputs + outputs
 }

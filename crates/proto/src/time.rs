@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Time(pub u64);
 
 /// A length of time in microseconds; arithmetic saturates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Span(pub u64);
 
 impl Time {

@@ -15,9 +15,9 @@ mod frames;
 
 pub use codec::{HEADER_BYTES, Header, WireError};
 pub use frames::{
-    Ack, Assign, Assigned, Cancel, CancelTasks, Cancelled, Delivered, Explain, Explained, Frame, Held, Hello,
-    Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports, Retire, Started, Status, StatusReply, Submit,
-    Submitted, TaskCounts, Watch,
+    Ack, Assign, Assigned, Cancel, CancelTasks, Cancelled, Delivered, Explain, Explained, Frame,
+    Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports, Retire, Started,
+    Status, StatusReply, Submit, Submitted, TaskCounts, Watch,
 };
 
 use crate::peer::Role;
@@ -59,10 +59,15 @@ pub fn allowed(role: Role, kind: Kind) -> bool {
         Kind::Hello => role != Role::Catalog,
         Kind::Assign | Kind::Ack | Kind::Cancel | Kind::Retire => superior,
         Kind::Offer | Kind::Reports | Kind::Inventory | Kind::Started => subordinate,
-        Kind::Submit | Kind::Watch | Kind::Delivered | Kind::CancelTasks | Kind::Explain | Kind::Status => {
-            role == Role::User
+        Kind::Submit
+        | Kind::Watch
+        | Kind::Delivered
+        | Kind::CancelTasks
+        | Kind::Explain
+        | Kind::Status => role == Role::User,
+        Kind::Submitted | Kind::Outcomes | Kind::Cancelled | Kind::Explained => {
+            role == Role::Master
         }
-        Kind::Submitted | Kind::Outcomes | Kind::Cancelled | Kind::Explained => role == Role::Master,
         Kind::StatusReply => matches!(role, Role::Master | Role::Foreman),
     }
 }

@@ -16,7 +16,9 @@ use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side}
 use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, Stream};
 use muster_proto::task::{FileRef, InputFile, OutputFile, Words};
 use muster_proto::wire::{CloseCode, Frame, LinkStatus, Offer, StatusReply, TaskCounts};
-use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Resources, Span, TaskKey, TemplateId, Time};
+use muster_proto::{
+    Attempt, LinkId, Lsn, MasterId, Peer, Resources, Span, TaskKey, TemplateId, Time,
+};
 use muster_sched::{Arrival, Cache, Gates, Outbox};
 
 use crate::tasks::Held;
@@ -161,12 +163,19 @@ impl Worker {
 
     /// Whether nothing is held for anyone: no attempt, no run, no result, no needed file.
     pub fn is_idle(&self) -> bool {
-        self.tasks.is_empty() && self.dying.is_empty() && self.results.is_empty() && self.cache.pinned() == 0
+        self.tasks.is_empty()
+            && self.dying.is_empty()
+            && self.results.is_empty()
+            && self.cache.pinned() == 0
     }
 
     /// Whether a leaving worker has handed back all it held.
     pub fn is_drained(&self) -> bool {
-        self.leaving && self.running.is_empty() && self.dying.is_empty() && self.results.is_empty() && !self.stirred
+        self.leaving
+            && self.running.is_empty()
+            && self.dying.is_empty()
+            && self.results.is_empty()
+            && !self.stirred
     }
 
     fn turn(&mut self, out: &mut Vec<Effect>) {
@@ -301,10 +310,16 @@ impl Worker {
             Arrival::Held(tasks) => tasks.into_iter().for_each(|key| self.input_arrived(key)),
             Arrival::Again => {
                 if let Some(bytes) = self.cache.bytes_of(digest) {
-                    out.push(Output::Fetch { link, digest, bytes });
+                    out.push(Output::Fetch {
+                        link,
+                        digest,
+                        bytes,
+                    });
                 }
             }
-            Arrival::Never(tasks) => tasks.into_iter().for_each(|key| self.input_missing(key, digest, end)),
+            Arrival::Never(tasks) => tasks
+                .into_iter()
+                .for_each(|key| self.input_missing(key, digest, end)),
             Arrival::Nobody => {}
         }
     }
@@ -350,7 +365,9 @@ impl Machine for Worker {
                     code: CloseCode::WrongRole,
                 });
             }
-            Input::LinkUp { side: Side::User, .. } => {}
+            Input::LinkUp {
+                side: Side::User, ..
+            } => {}
             Input::LinkDown { link } => self.link_down(link),
             Input::Frame { link, frame } => self.frame(link, frame, out),
             Input::Fetched { link, digest, end } => self.fetched(link, digest, end, out),

@@ -52,7 +52,11 @@ impl Worker {
         });
         let mut parts = cut(held, |_| 0);
         let last = parts.pop().unwrap_or_default();
-        for (held, last) in parts.into_iter().map(|held| (held, false)).chain([(last, true)]) {
+        for (held, last) in parts
+            .into_iter()
+            .map(|held| (held, false))
+            .chain([(last, true)])
+        {
             let frame = Frame::from(Inventory {
                 held,
                 last,
@@ -104,7 +108,9 @@ impl Worker {
                 round: task.round,
             };
             match self.templates.get(&(master, task.template)).cloned() {
-                Some(template) if !self.leaving => self.accept(link, attempt, template, task.body, out),
+                Some(template) if !self.leaving => {
+                    self.accept(link, attempt, template, task.body, out)
+                }
                 Some(_) => self.report(attempt, End::Lost(Loss::Evicted)),
                 None => self.report(attempt, End::Lost(Loss::Forgotten)),
             }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use muster_proto::limits::RUNS_MAX;
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
 use muster_proto::task::{Command, TaskBody, Template};
@@ -103,11 +104,16 @@ impl Worker {
 
     /// An input cannot be had: a failure if the superior does not have it, a loss if it would not come.
     pub(crate) fn input_missing(&mut self, key: TaskKey, digest: Digest, end: FetchEnd) {
-        let Some(held) = self.tasks.get(&key) else { return };
+        let Some(held) = self.tasks.get(&key) else {
+            return;
+        };
         let name = inputs(&held.template, &held.body)
             .get(&digest)
             .map(|input| input.name.clone());
-        let attempt = Attempt { key, round: held.round };
+        let attempt = Attempt {
+            key,
+            round: held.round,
+        };
         self.end_task(key);
         match (end, name) {
             (FetchEnd::Absent, Some(name)) => {
@@ -140,9 +146,12 @@ impl Worker {
         let mut free = self.free;
         let mut passed = 0;
         for entry in &self.waiting {
-            let Some(held) = self.tasks.get(&entry.2) else { continue };
-            let asked = held.template.resources;
-            if asked.fits(&free) {
+            let Some(held) = self.tasks.get(&entry.2) else {
+                continue;
+            };
+            let asked = self.claim(&held.template);
+            let full = self.running.len() + self.dying.len() + start.len() >= RUNS_MAX;
+            if asked.fits(&free) && !full {
                 free = free.minus(&asked);
                 start.push(*entry);
             } else {
@@ -159,8 +168,13 @@ impl Worker {
     }
 
     fn run(&mut self, key: TaskKey, out: &mut Vec<Effect>) {
-        let Some(held) = self.tasks.get_mut(&key) else { return };
-        let attempt = Attempt { key, round: held.round };
+        let Some(held) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        let attempt = Attempt {
+            key,
+            round: held.round,
+        };
         let words = match (&held.template.command, held.body.words.is_empty()) {
             (Command::Noop, true) => {
                 self.end_task(key);
@@ -186,12 +200,22 @@ impl Worker {
             attempt,
             words,
             environment: template.environment.clone(),
-            inputs: template.inputs.iter().chain(&held.body.inputs).cloned().collect(),
-            outputs: template.outputs.iter().chain(&held.body.outputs).cloned().collect(),
-            resources: template.resources,
+            inputs: template
+                .inputs
+                .iter()
+                .chain(&held.body.inputs)
+                .cloned()
+                .collect(),
+            outputs: template
+                .outputs
+                .iter()
+                .chain(&held.body.outputs)
+                .cloned()
+                .collect(),
+            resources: claim,
             wall_max: template.policy.wall_max,
         };
-        self.free = self.free.minus(&template.resources);
+        self.free = self.free.minus(&claim);
         self.running.insert(run, key);
         if template.policy.fast_abort_percent.is_some()
             && let Some((link, _)) = self.superior
@@ -207,10 +231,17 @@ impl Worker {
             self.free = self.free.plus(&resources);
             return;
         }
-        let Some(key) = self.running.remove(&run) else { return };
-        let Some(held) = self.tasks.get(&key) else { return };
-        let attempt = Attempt { key, round: held.round };
-        self.free = self.free.plus(&held.template.resources);
+        let Some(key) = self.running.remove(&run) else {
+            return;
+        };
+        let Some(held) = self.tasks.get(&key) else {
+            return;
+        };
+        let attempt = Attempt {
+            key,
+            round: held.round,
+        };
+        self.free = self.free.plus(&self.claim(&held.template));
         self.end_task(key);
         match end {
             RunEnd::Ran(report) => self.report_run(attempt, *report),
@@ -241,7 +272,9 @@ impl Worker {
 
     /// Gives an attempt up: not started, or killed.
     pub(crate) fn drop_task(&mut self, key: TaskKey, out: &mut Vec<Effect>) {
-        let Some(held) = self.tasks.get(&key) else { return };
+        let Some(held) = self.tasks.get(&key) else {
+            return;
+        };
         match held.stage {
             Stage::Staging { .. } => {}
             Stage::Waiting => {
@@ -250,7 +283,8 @@ impl Worker {
             }
             Stage::Running { run } => {
                 self.running.remove(&run);
-                self.dying.insert(run, held.template.resources);
+                let claim = self.claim(&held.template);
+                self.dying.insert(run, claim);
                 out.push(Output::Local(Ask::Kill(run)));
             }
         }
@@ -266,10 +300,24 @@ impl Worker {
         }
     }
 
+    /// What an attempt occupies here: what it asks for; all there is, if it asks for nothing.
+    pub(crate) fn claim(&self, template: &Template) -> Resources {
+        if template.resources == Resources::default() {
+            self.config.shape
+        } else {
+            template.resources
+        }
+    }
+
     pub(crate) fn check_tasks(&self) {
         let running = self.running.values().filter_map(|key| self.tasks.get(key));
-        let used = running.fold(Resources::default(), |sum, held| sum.plus(&held.template.resources));
-        let used = self.dying.values().fold(used, |sum, resources| sum.plus(resources));
+        let used = running.fold(Resources::default(), |sum, held| {
+            sum.plus(&self.claim(&held.template))
+        });
+        let used = self
+            .dying
+            .values()
+            .fold(used, |sum, resources| sum.plus(resources));
         assert_eq!(
             used.plus(&self.free),
             self.config.shape,

@@ -3,8 +3,8 @@
 //! The length of a frame already bounds what decoding allocates; these bounds keep what brains do per frame small.
 
 use crate::limits::{
-    BATCH_MAX, BODY_BYTES_MAX, ENVIRONMENT_MAX, FILES_PER_TASK_MAX, NAME_BYTES_MAX, PREFERRED_MAX, RANGES_MAX,
-    SHAPES_MAX, TAIL_BYTES_MAX, TEXT_BYTES_MAX,
+    BATCH_MAX, BODY_BYTES_MAX, ENVIRONMENT_MAX, FILES_PER_TASK_MAX, NAME_BYTES_MAX, PREFERRED_MAX,
+    RANGES_MAX, SHAPES_MAX, TAIL_BYTES_MAX, TEXT_BYTES_MAX,
 };
 use crate::outcome::{End, Outcome, Ran, Report, Stream, Verdict};
 use crate::peer::{Peer, is_name};
@@ -21,7 +21,9 @@ impl Bounded for Frame {
     fn within(&self) -> bool {
         match self {
             Frame::Hello(hello) => hello.release.len() <= NAME_BYTES_MAX,
-            Frame::Offer(offer) => offer.host.len() <= TEXT_BYTES_MAX && offer.shapes.len() <= SHAPES_MAX,
+            Frame::Offer(offer) => {
+                offer.host.len() <= TEXT_BYTES_MAX && offer.shapes.len() <= SHAPES_MAX
+            }
             Frame::Assign(assign) => {
                 let bodies = assign.tasks.iter().all(|task| task.body.within());
                 all(&assign.tasks)
@@ -29,7 +31,9 @@ impl Bounded for Frame {
                     && bodies
                     && assign.templates.iter().all(|(_, t)| t.within())
             }
-            Frame::Reports(frame) => all(&frame.reports) && frame.reports.iter().all(Bounded::within),
+            Frame::Reports(frame) => {
+                all(&frame.reports) && frame.reports.iter().all(Bounded::within)
+            }
             Frame::Ack(frame) => all(&frame.attempts),
             Frame::Cancel(frame) => all(&frame.attempts),
             Frame::Inventory(frame) => all(&frame.held),
@@ -37,17 +41,27 @@ impl Bounded for Frame {
             Frame::Retire(frame) => all(&frame.templates),
             Frame::Submit(submit) => submit.within(),
             Frame::Watch(watch) => watch.ranges.len() <= RANGES_MAX,
-            Frame::Outcomes(frame) => all(&frame.outcomes) && frame.outcomes.iter().all(Bounded::within),
+            Frame::Outcomes(frame) => {
+                all(&frame.outcomes) && frame.outcomes.iter().all(Bounded::within)
+            }
             Frame::Delivered(frame) => all(&frame.tasks),
             Frame::CancelTasks(frame) => frame.ranges.len() <= RANGES_MAX,
             Frame::StatusReply(status) => {
-                let texts = status.losses.iter().map(|(name, _)| name).chain(&status.notes);
+                let texts = status
+                    .losses
+                    .iter()
+                    .map(|(name, _)| name)
+                    .chain(&status.notes);
                 let links = status.links.iter().all(|link| link.peer.within());
                 // A foreman may serve more links than a batch has elements; the frame's length bounds them.
                 links && texts.into_iter().all(|text| text.len() <= TEXT_BYTES_MAX)
             }
-            Frame::Explained(frame) => all(&frame.lines) && frame.lines.iter().all(|line| line.len() <= TEXT_BYTES_MAX),
-            Frame::Submitted(_) | Frame::Cancelled(_) | Frame::Status(_) | Frame::Explain(_) => true,
+            Frame::Explained(frame) => {
+                all(&frame.lines) && frame.lines.iter().all(|line| line.len() <= TEXT_BYTES_MAX)
+            }
+            Frame::Submitted(_) | Frame::Cancelled(_) | Frame::Status(_) | Frame::Explain(_) => {
+                true
+            }
         }
     }
 }

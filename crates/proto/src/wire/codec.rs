@@ -63,7 +63,10 @@ impl Header {
             return Err(WireError::Long { bytes: length });
         }
         match Kind::of(kind) {
-            Some(kind) if schema == SCHEMA => Ok(Header { bytes: length, kind }),
+            Some(kind) if schema == SCHEMA => Ok(Header {
+                bytes: length,
+                kind,
+            }),
             Some(_) | None => Err(WireError::Unknown { kind, schema }),
         }
     }

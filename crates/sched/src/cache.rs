@@ -1,0 +1,398 @@
+//! Which files are here, which are coming, and who waits for them.
+//!
+//! The index of a foreman's or worker's content store: one fetch per file however many tasks want it, files pinned
+//! while a task or an unacknowledged result needs them, the least recently used given up when the limit is passed.
+//! The bytes themselves are the driver's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_proto::machine::FetchEnd;
+use muster_proto::task::{FileRef, InputFile, TaskBody, Template};
+use muster_proto::{Digest, LinkId, TaskKey};
+
+/// The files that a task needs before it runs, each once, with the name it is first given.
+pub fn inputs<'a>(template: &'a Template, body: &'a TaskBody) -> BTreeMap<Digest, &'a InputFile> {
+    let mut files = BTreeMap::new();
+    for input in template.inputs.iter().chain(&body.inputs) {
+        files.entry(input.file.digest).or_insert(input);
+    }
+    files
+}
+
+/// How often a file is fetched again before its tasks are told.
+const TRIES_MAX: u8 = 3;
+
+/// The index of one content store.
+#[derive(Debug)]
+pub struct Cache {
+    files: BTreeMap<Digest, Entry>,
+    /// Held files that nothing pins, least recently used first.
+    idle: BTreeSet<(u64, Digest)>,
+    bytes_held: u64,
+    bytes_max: u64,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    bytes: u64,
+    pins: u32,
+    used: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Held,
+    Coming {
+        link: Option<LinkId>,
+        tries: u8,
+        waiting: BTreeSet<TaskKey>,
+    },
+}
+
+/// What to do about a file that a task wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// It is here.
+    Held,
+    /// It is on its way; the task is told.
+    Coming,
+    /// It is to be fetched; the task is told.
+    Fetch,
+}
+
+/// What the end of a fetch means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is here; these tasks waited for it.
+    Held(Vec<TaskKey>),
+    /// It is worth another try.
+    Again,
+    /// It cannot be had; these tasks waited for it, and their pins on it are gone.
+    Never(Vec<TaskKey>),
+    /// Nobody had asked, or asks any more.
+    Nobody,
+}
+
+impl Cache {
+    /// An index that gives files up beyond `bytes_max`, of a store that holds `files`.
+    pub fn new(bytes_max: u64, files: impl IntoIterator<Item = FileRef>) -> Self {
+        let mut cache = Self {
+            files: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            bytes_held: 0,
+            bytes_max,
+            clock: 0,
+        };
+        for file in files {
+            cache.insert(file);
+            cache.unpin(file.digest);
+        }
+        cache
+    }
+
+    /// Notes that `task` needs `file` and pins it. With [`Want::Fetch`] the caller fetches it from `link`;
+    /// without a link it waits for [`Cache::reconnect`].
+    pub fn want(&mut self, task: TaskKey, file: FileRef, link: Option<LinkId>) -> Want {
+        if let Some(entry) = self.files.get_mut(&file.digest) {
+            entry.pins += 1;
+            return match &mut entry.state {
+                State::Held => {
+                    self.idle.remove(&(entry.used, file.digest));
+                    Want::Held
+                }
+                State::Coming {
+                    waiting, link: from, ..
+                } => {
+                    waiting.insert(task);
+                    if from.is_none() && link.is_some() {
+                        *from = link;
+                        return Want::Fetch;
+                    }
+                    Want::Coming
+                }
+            };
+        }
+        let state = State::Coming {
+            link,
+            tries: 0,
+            waiting: BTreeSet::from([task]),
+        };
+        self.files.insert(
+            file.digest,
+            Entry {
+                bytes: file.bytes,
+                pins: 1,
+                used: 0,
+                state,
+            },
+        );
+        if link.is_some() { Want::Fetch } else { Want::Coming }
+    }
+
+    /// Takes back what [`Cache::want`] noted for `task`.
+    pub fn release(&mut self, task: TaskKey, digest: Digest) {
+        if let Some(Entry {
+            state: State::Coming { waiting, .. },
+            ..
+        }) = self.files.get_mut(&digest)
+        {
+            waiting.remove(&task);
+        }
+        self.unpin(digest);
+    }
+
+    /// The end of a fetch from `link`.
+    pub fn fetched(&mut self, link: LinkId, digest: Digest, end: FetchEnd) -> Arrival {
+        let Some(entry) = self.files.get_mut(&digest) else {
+            return Arrival::Nobody;
+        };
+        let State::Coming {
+            link: from,
+            tries,
+            waiting,
+        } = &mut entry.state
+        else {
+            return Arrival::Nobody;
+        };
+        if *from != Some(link) {
+            return Arrival::Nobody;
+        }
+        match end {
+            FetchEnd::Held => {
+                let told = std::mem::take(waiting).into_iter().collect();
+                entry.state = State::Held;
+                self.bytes_held += entry.bytes;
+                if entry.pins == 0 {
+                    self.retire(digest);
+                }
+                Arrival::Held(told)
+            }
+            FetchEnd::Failed if *tries + 1 < TRIES_MAX && entry.pins > 0 => {
+                *tries += 1;
+                Arrival::Again
+            }
+            FetchEnd::Failed | FetchEnd::Absent => {
+                let told = std::mem::take(waiting).into_iter().collect();
+                self.files.remove(&digest);
+                Arrival::Never(told)
+            }
+        }
+    }
+
+    /// Files that were coming over `link`, which is gone: they wait for [`Cache::reconnect`].
+    pub fn disconnect(&mut self, link: LinkId) {
+        self.files.retain(|_, entry| {
+            if let State::Coming { link: from, .. } = &mut entry.state
+                && *from == Some(link)
+            {
+                *from = None;
+                return entry.pins > 0;
+            }
+            true
+        });
+    }
+
+    /// Gives the files for which a task of `mine` waits and no fetch is under way to `link`; returns what to fetch.
+    pub fn reconnect(&mut self, link: LinkId, mine: impl Fn(TaskKey) -> bool) -> Vec<FileRef> {
+        let mut fetch = Vec::new();
+        for (digest, entry) in &mut self.files {
+            if let State::Coming {
+                link: from @ None,
+                waiting,
+                ..
+            } = &mut entry.state
+                && waiting.iter().any(|task| mine(*task))
+            {
+                *from = Some(link);
+                fetch.push(FileRef {
+                    digest: *digest,
+                    bytes: entry.bytes,
+                });
+            }
+        }
+        fetch
+    }
+
+    /// A file that came into the store on its own account (an output), pinned once.
+    pub fn insert(&mut self, file: FileRef) {
+        let entry = self.files.entry(file.digest).or_insert(Entry {
+            bytes: file.bytes,
+            pins: 0,
+            used: 0,
+            state: State::Held,
+        });
+        entry.pins += 1;
+        match &mut entry.state {
+            State::Held if entry.pins == 1 => {
+                if !self.idle.remove(&(entry.used, file.digest)) {
+                    self.bytes_held += entry.bytes;
+                }
+            }
+            State::Held | State::Coming { .. } => {}
+        }
+    }
+
+    /// Takes back one pin.
+    pub fn unpin(&mut self, digest: Digest) {
+        let Some(entry) = self.files.get_mut(&digest) else {
+            return;
+        };
+        entry.pins = entry.pins.saturating_sub(1);
+        if entry.pins > 0 {
+            return;
+        }
+        match &entry.state {
+            State::Held => self.retire(digest),
+            State::Coming { link: None, .. } => {
+                self.files.remove(&digest);
+            }
+            // It arrives anyway and is idle then.
+            State::Coming { link: Some(_), .. } => {}
+        }
+    }
+
+    /// The files to give up so that the limit is kept, as far as pins allow; they are gone from the index.
+    pub fn evict(&mut self) -> Vec<Digest> {
+        let mut evicted = Vec::new();
+        while self.bytes_held > self.bytes_max {
+            let Some((_, digest)) = self.idle.pop_first() else {
+                break;
+            };
+            if let Some(entry) = self.files.remove(&digest) {
+                self.bytes_held -= entry.bytes;
+            }
+            evicted.push(digest);
+        }
+        evicted
+    }
+
+    /// The length of a file that is here or coming.
+    pub fn bytes_of(&self, digest: Digest) -> Option<u64> {
+        self.files.get(&digest).map(|entry| entry.bytes)
+    }
+
+    /// Whether the file is here.
+    pub fn holds(&self, digest: Digest) -> bool {
+        matches!(self.files.get(&digest), Some(Entry { state: State::Held, .. }))
+    }
+
+    /// Files that something needs: none when all work is done.
+    pub fn pinned(&self) -> usize {
+        self.files.values().filter(|entry| entry.pins > 0).count()
+    }
+
+    /// Checks the invariants.
+    ///
+    /// # Panics
+    /// If one is broken.
+    pub fn check(&self) {
+        let held = self.files.values().filter(|entry| matches!(entry.state, State::Held));
+        assert_eq!(
+            held.map(|entry| entry.bytes).sum::<u64>(),
+            self.bytes_held,
+            "the bytes held are those of the files"
+        );
+        for (digest, entry) in &self.files {
+            let idle = self.idle.contains(&(entry.used, *digest));
+            let should = entry.pins == 0 && matches!(entry.state, State::Held);
+            assert_eq!(
+                idle, should,
+                "{digest:?} is idle exactly when it is here and nothing pins it"
+            );
+        }
+    }
+
+    fn retire(&mut self, digest: Digest) {
+        self.clock += 1;
+        if let Some(entry) = self.files.get_mut(&digest) {
+            entry.used = self.clock;
+            self.idle.insert((entry.used, digest));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_proto::{MasterId, TaskId};
+
+    const LINK: LinkId = LinkId(1);
+
+    fn task(n: u64) -> TaskKey {
+        TaskKey {
+            master: MasterId(1),
+            task: TaskId(n),
+        }
+    }
+
+    fn file(n: u8) -> FileRef {
+        FileRef {
+            digest: Digest([n; 32]),
+            bytes: 10,
+        }
+    }
+
+    #[test]
+    fn many_tasks_want_one_file_and_one_fetch_brings_it() {
+        let mut cache = Cache::new(100, []);
+        assert_eq!(cache.want(task(1), file(1), Some(LINK)), Want::Fetch);
+        assert_eq!(cache.want(task(2), file(1), Some(LINK)), Want::Coming);
+        assert_eq!(
+            cache.fetched(LINK, file(1).digest, FetchEnd::Held),
+            Arrival::Held(vec![task(1), task(2)])
+        );
+        assert_eq!(cache.want(task(3), file(1), Some(LINK)), Want::Held);
+        for n in 1..=3 {
+            assert_eq!(cache.pinned(), 1);
+            cache.release(task(n), file(1).digest);
+            cache.check();
+        }
+        assert_eq!(cache.pinned(), 0);
+        assert!(cache.holds(file(1).digest), "it stays until room is needed");
+    }
+
+    #[test]
+    fn the_least_recently_used_idle_file_goes_first_and_pinned_ones_stay() {
+        let mut cache = Cache::new(20, [file(1), file(2)]);
+        cache.want(task(1), file(1), None);
+        cache.insert(file(3));
+        cache.check();
+        assert_eq!(cache.evict(), [file(2).digest]);
+        cache.insert(file(4));
+        assert_eq!(cache.evict(), [], "all that is left is needed");
+        cache.release(task(1), file(1).digest);
+        assert_eq!(cache.evict(), [file(1).digest]);
+        cache.check();
+    }
+
+    #[test]
+    fn a_lost_link_leaves_files_to_the_next_one() {
+        let mut cache = Cache::new(100, []);
+        cache.want(task(1), file(1), Some(LINK));
+        cache.want(task(2), file(2), Some(LINK));
+        cache.disconnect(LINK);
+        assert_eq!(
+            cache.fetched(LINK, file(1).digest, FetchEnd::Failed),
+            Arrival::Nobody,
+            "news of the lost link"
+        );
+        cache.release(task(2), file(2).digest);
+        assert_eq!(cache.reconnect(LinkId(2), |_| true), [file(1)]);
+        assert_eq!(
+            cache.fetched(LinkId(2), file(1).digest, FetchEnd::Failed),
+            Arrival::Again
+        );
+        assert_eq!(
+            cache.fetched(LinkId(2), file(1).digest, FetchEnd::Failed),
+            Arrival::Again
+        );
+        assert_eq!(
+            cache.fetched(LinkId(2), file(1).digest, FetchEnd::Failed),
+            Arrival::Never(vec![task(1)])
+        );
+        cache.check();
+        assert_eq!(cache.pinned(), 0);
+    }
+}
