@@ -15,7 +15,7 @@ mod ladder;
 mod physics;
 mod statistics;
 
-pub use ladder::{BadLadder, Ladder};
+pub use ladder::{BadLadder, Ladder, RUNGS_MAX};
 pub use statistics::Statistics;
 
 use std::fmt;

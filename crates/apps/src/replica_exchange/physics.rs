@@ -19,7 +19,7 @@ pub fn faults(temperatures: &[f64], energies: &[Statistics], pairs: &[Pair]) -> 
     faults
 }
 
-/// Physics: d<E>/dT is the variance of the energy over T^2, so the mean energy rises unless nothing moves at all.
+/// The slope of the mean energy with T is the variance of the energy over T^2: it rises unless nothing moves at all.
 fn fall(
     temperatures: &[f64],
     energies: &[Statistics],
