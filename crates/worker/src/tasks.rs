@@ -168,6 +168,9 @@ impl Worker {
     }
 
     fn run(&mut self, key: TaskKey, out: &mut Vec<Effect>) {
+        let Some(claim) = self.tasks.get(&key).map(|held| self.claim(&held.template)) else {
+            return;
+        };
         let Some(held) = self.tasks.get_mut(&key) else {
             return;
         };
