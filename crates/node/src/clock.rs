@@ -20,7 +20,9 @@ impl Clock {
         reason = "this is the door by which monotonic time comes in"
     )]
     pub fn start() -> Clock {
-        Clock { start: Instant::now() }
+        Clock {
+            start: Instant::now(),
+        }
     }
 
     /// The time since the start; never runs backwards.
@@ -40,9 +42,14 @@ impl Clock {
 }
 
 /// Wall time in milliseconds since 1970; zero on a clock set before that. It may jump either way.
-#[expect(clippy::disallowed_methods, reason = "this is the door by which wall time comes in")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the door by which wall time comes in"
+)]
 pub fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

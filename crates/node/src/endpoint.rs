@@ -108,7 +108,10 @@ impl Guest {
     fn admit(&self, connection: &quinn::Connection) -> Result<(Peer, Kind), Denial> {
         self.judge(connection).inspect_err(|denial| {
             let code = denial.code();
-            connection.close(quinn::VarInt::from_u32(code as u32), denial.to_string().as_bytes());
+            connection.close(
+                quinn::VarInt::from_u32(code as u32),
+                denial.to_string().as_bytes(),
+            );
             log_refusal(connection.remote_address(), denial);
         })
     }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use muster_proto::Peer;
 use muster_proto::peer::is_name;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::CertificateDer;
 
@@ -98,18 +98,29 @@ impl Authority {
                 return Err(IdentityError::BadName { name: name.clone() });
             }
         }
-        let uri = format!("muster://{}/{}/{}/{}", self.federation, who.site, who.role, who.name);
+        let uri = format!(
+            "muster://{}/{}/{}/{}",
+            self.federation, who.site, who.role, who.name
+        );
         let mut params = certificate_of(&who.to_string(), LEAF_LIFE);
         params.subject_alt_names = vec![
             SanType::DnsName(SERVER_NAME.try_into()?),
             SanType::URI(uri.as_str().try_into()?),
         ];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
         let leaf = params.signed_by(&key, &self.issuer)?;
-        let text = [leaf.pem(), key.serialize_pem(), self.certificate_pem.clone()].concat();
+        let text = [
+            leaf.pem(),
+            key.serialize_pem(),
+            self.certificate_pem.clone(),
+        ]
+        .concat();
         Credentials::from_pem(&text).map_err(IdentityError::Unusable)
     }
 
@@ -137,7 +148,8 @@ impl Authority {
         if credentials::public_key_of(&certificate)? != key.public_key_raw() {
             return Err(Flaw::OtherKey);
         }
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| Flaw::NotACertificate)?;
+        let issuer =
+            Issuer::from_ca_cert_der(&certificate, key).map_err(|_| Flaw::NotACertificate)?;
         Ok(Authority {
             federation,
             certificate_pem: text[start..].to_owned(),
@@ -246,3 +258,6 @@ const CLOCK_SLACK: Duration = DAY;
 const AUTHORITY_LIFE: Duration = Duration::from_secs(DAY.as_secs() * 365 * 40);
 /// Longer than an allocation on a machine: nobody is at hand to renew the identity of a worker.
 const LEAF_LIFE: Duration = Duration::from_secs(DAY.as_secs() * 365 * 5);
+
+#[cfg(test)]
+mod tests;

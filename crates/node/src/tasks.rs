@@ -25,7 +25,11 @@ impl Tasks {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
         while self.running.try_join_next().is_some() {}
         self.running.spawn(async move {
             let _witness = Witness { name };

@@ -1,13 +1,15 @@
 //! Identities and endpoints against everything that might knock.
 
-#![expect(clippy::unwrap_used, reason = "a test whose preparations fail has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose preparations fail has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,172 +30,6 @@ use tracing::span;
 use tracing::subscriber::DefaultGuard;
 
 // Identity.
-
-#[test]
-fn keys_are_for_their_owner_alone() {
-    let home = TempDir::new().unwrap();
-    let dir = home.path().join("config/muster");
-    let authority = Authority::open_or_create(&dir).unwrap();
-    authority.issue(&worker()).unwrap().save(&dir.join("w1")).unwrap();
-
-    for (path, mode) in [
-        ("", 0o700),
-        ("w1", 0o700),
-        ("authority.key", 0o600),
-        ("authority.pem", 0o600),
-        ("w1/identity.pem", 0o600),
-    ] {
-        assert_eq!(mode_of(&dir.join(path)), mode, "{path}");
-    }
-    assert_eq!(
-        names_in(&dir),
-        ["authority.key", "authority.pem", "w1"],
-        "no drafts are left over"
-    );
-    assert_eq!(names_in(&dir.join("w1")), ["identity.pem"]);
-    assert!(
-        !fs::read_to_string(dir.join("authority.pem"))
-            .unwrap()
-            .contains("PRIVATE")
-    );
-    assert!(!format!("{authority:?} {:?}", authority.issue(&worker()).unwrap()).contains("PRIVATE"));
-}
-
-#[test]
-fn keys_that_others_can_reach_are_refused_with_a_sentence() {
-    for (path, mode) in [
-        ("", 0o755),
-        ("", 0o710),
-        ("", 0o702),
-        ("authority.key", 0o640),
-        ("authority.key", 0o604),
-    ] {
-        let world = World::new();
-        let exposed = world.dir().join(path);
-        fs::set_permissions(&exposed, Permissions::from_mode(mode)).unwrap();
-        let error = Authority::open_or_create(world.dir()).unwrap_err();
-        assert!(
-            matches!(error, IdentityError::Exposed { mode: found, .. } if found == mode),
-            "{path} {mode:o}"
-        );
-        assert!(error.to_string().contains("chmod go-rwx"), "{error}");
-        assert_eq!(mode_of(&exposed), mode, "it is for the owner to decide");
-    }
-
-    let world = World::new();
-    world.credentials(&worker()).save(world.dir()).unwrap();
-    fs::set_permissions(world.dir().join("identity.pem"), Permissions::from_mode(0o644)).unwrap();
-    assert!(matches!(
-        Credentials::load(world.dir()),
-        Err(IdentityError::Exposed { .. })
-    ));
-}
-
-#[test]
-fn processes_that_begin_at_once_share_one_authority() {
-    let home = TempDir::new().unwrap();
-    let dir = home.path().join("muster");
-    let federations: BTreeSet<String> = std::thread::scope(|scope| {
-        let open = || Authority::open_or_create(&dir).unwrap().federation().to_owned();
-        let threads: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    assert_eq!(federations.len(), 1, "{federations:?}");
-    assert_eq!(names_in(&dir), ["authority.key", "authority.pem"]);
-    assert_ne!(
-        Authority::ephemeral().unwrap().federation(),
-        Authority::ephemeral().unwrap().federation()
-    );
-}
-
-#[test]
-fn a_damaged_authority_is_refused_and_a_missing_copy_made_again() {
-    let world = World::new();
-    let (key, copy) = (world.dir().join("authority.key"), world.dir().join("authority.pem"));
-    let (key_text, copy_text) = (fs::read_to_string(&key).unwrap(), fs::read_to_string(&copy).unwrap());
-    let other = World::new();
-    let other_text = fs::read_to_string(other.dir().join("authority.key")).unwrap();
-    let other_key = &other_text[..other_text.find("-----BEGIN CERTIFICATE").unwrap()];
-
-    for damaged in [
-        "",
-        "rubbish",
-        &key_text[..key_text.len() / 2],
-        &copy_text,
-        other_key,
-        &(other_key.to_owned() + &copy_text),
-    ] {
-        fs::write(&key, damaged).unwrap();
-        let error = Authority::open_or_create(world.dir()).unwrap_err();
-        assert!(matches!(error, IdentityError::Damaged { .. }), "{damaged:?}: {error}");
-    }
-
-    fs::remove_file(&key).unwrap();
-    let error = Authority::open_or_create(world.dir()).unwrap_err();
-    assert!(error.to_string().contains("the private key is gone"), "{error}");
-    assert!(!key.exists(), "no new authority takes the place of a lost one");
-
-    fs::write(&key, &other_text).unwrap();
-    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
-    let error = Authority::open_or_create(world.dir()).unwrap_err();
-    assert!(error.to_string().contains("do not belong together"), "{error}");
-
-    fs::write(&key, &key_text).unwrap();
-    fs::remove_file(&copy).unwrap();
-    assert_eq!(
-        Authority::open_or_create(world.dir()).unwrap().federation(),
-        world.authority.federation()
-    );
-    assert_eq!(fs::read_to_string(&copy).unwrap(), copy_text);
-
-    fs::rename(&key, world.dir().join("elsewhere")).unwrap();
-    std::os::unix::fs::symlink("elsewhere", &key).unwrap();
-    assert!(
-        matches!(Authority::open_or_create(world.dir()), Err(IdentityError::Disk { .. })),
-        "a link is no key"
-    );
-}
-
-#[test]
-fn only_names_are_issued_as_names() {
-    let authority = Authority::ephemeral().unwrap();
-    for bad in ["", "-w", ".w", "a/b", "a b", "a\n", "ä", "a%2f", &"x".repeat(65)] {
-        for who in [peer(Role::Worker, bad, "w1"), peer(Role::Worker, "cern", bad)] {
-            assert!(
-                matches!(authority.issue(&who), Err(IdentityError::BadName { .. })),
-                "{who:?}"
-            );
-        }
-    }
-    let longest = "x".repeat(64);
-    let who = peer(Role::Worker, &longest, &longest);
-    assert_eq!(authority.issue(&who).unwrap().peer(), &who);
-}
-
-#[test]
-fn an_identity_outlives_its_process() {
-    let world = World::new();
-    let state = world.dir().join("state");
-    assert!(Credentials::load(&state).unwrap().is_none(), "nothing yet");
-    let first = world.credentials(&worker());
-    first.save(&state).unwrap();
-    let again = Credentials::load(&state).unwrap().unwrap();
-    assert_eq!(
-        (again.peer(), again.federation(), again.to_pem()),
-        (&worker(), first.federation(), first.to_pem())
-    );
-
-    world.credentials(&foreman()).save(&state).unwrap();
-    assert_eq!(
-        Credentials::load(&state).unwrap().unwrap().peer(),
-        &foreman(),
-        "a new identity replaces the old"
-    );
-    assert_eq!(names_in(&state), ["identity.pem"]);
-
-    fs::write(state.join("identity.pem"), &first.to_pem()[..300]).unwrap();
-    assert!(matches!(Credentials::load(&state), Err(IdentityError::Damaged { .. })));
-}
 
 #[test]
 fn a_certificate_names_at_most_one_peer() {
@@ -229,8 +65,16 @@ fn a_certificate_names_at_most_one_peer() {
             Err(Refusal::Unreadable)
         );
     }
-    for rubbish in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", &[0x30; 4096]] {
-        assert_eq!(peer_of(&CertificateDer::from(rubbish), "f"), Err(Refusal::Unreadable));
+    for rubbish in [
+        &b""[..],
+        b"\x30",
+        b"\x30\x84\xff\xff\xff\xff",
+        &[0x30; 4096],
+    ] {
+        assert_eq!(
+            peer_of(&CertificateDer::from(rubbish), "f"),
+            Err(Refusal::Unreadable)
+        );
     }
 }
 
@@ -238,7 +82,10 @@ fn a_certificate_names_at_most_one_peer() {
 
 #[test]
 fn no_version_of_tls_but_1_3_is_in_the_program() {
-    let versions: Vec<_> = rustls::ALL_VERSIONS.iter().map(|version| version.version).collect();
+    let versions: Vec<_> = rustls::ALL_VERSIONS
+        .iter()
+        .map(|version| version.version)
+        .collect();
     assert_eq!(versions, [rustls::ProtocolVersion::TLSv1_3]);
 }
 
@@ -287,11 +134,17 @@ async fn rubbish_and_stalled_handshakes_delay_nobody() {
         &[0xc0; 1200],
         &[0; 1452],
     ] {
-        socket.send_to(rubbish, listener.local_address()).await.unwrap();
+        socket
+            .send_to(rubbish, listener.local_address())
+            .await
+            .unwrap();
     }
     for _ in 0..8 {
         let hello = first_packet_of_a_dialer(&world).await;
-        socket.send_to(&hello, listener.local_address()).await.unwrap();
+        socket
+            .send_to(&hello, listener.local_address())
+            .await
+            .unwrap();
     }
 
     let (near, far) = pair(&mut listener, &world.credentials(&worker()), Kind::Control).await;
@@ -305,16 +158,27 @@ async fn the_dialer_refuses_a_server_of_the_wrong_role() {
     let world = World::new();
     let mut listener = world.listen(&foreman(), &[Role::Worker]);
     let (address, credentials) = (listener.local_address(), world.credentials(&worker()));
-    let dialing = dial(address, &credentials, Kind::Control, &[Role::Master, Role::Catalog]);
+    let dialing = dial(
+        address,
+        &credentials,
+        Kind::Control,
+        &[Role::Master, Role::Catalog],
+    );
     let (dialed, accepted) = tokio::join!(dialing, listener.accept());
     let error = dialed.unwrap_err();
     assert!(
         matches!(&error, DialError::Denied { denial: Denial::Role(peer), .. } if *peer == foreman()),
         "{error}"
     );
-    assert_eq!(accepted.unwrap().closed().await, Ending::Closed(CloseCode::WrongRole));
+    assert_eq!(
+        accepted.unwrap().closed().await,
+        Ending::Closed(CloseCode::WrongRole)
+    );
     let line = log.next().await;
-    assert!(line.contains("cern/foreman/f1 has no business here"), "{line}");
+    assert!(
+        line.contains("cern/foreman/f1 has no business here"),
+        "{line}"
+    );
     assert_eq!(log.rest(), [""; 0]);
 }
 
@@ -324,9 +188,14 @@ async fn the_dialer_refuses_a_server_of_another_authority() {
     let (world, alien) = (World::new(), World::new());
     let listener = alien.listen(&foreman(), &[Role::Worker]);
     let address = listener.local_address();
-    let error = dial(address, &world.credentials(&worker()), Kind::Control, &[Role::Foreman])
-        .await
-        .unwrap_err();
+    let error = dial(
+        address,
+        &world.credentials(&worker()),
+        Kind::Control,
+        &[Role::Foreman],
+    )
+    .await
+    .unwrap_err();
     assert!(
         matches!(
             &error,
@@ -339,11 +208,15 @@ async fn the_dialer_refuses_a_server_of_another_authority() {
     );
     let lines = BTreeSet::from([log.next().await, log.next().await]);
     assert!(
-        lines.iter().any(|line| line.contains("invalid peer certificate")),
+        lines
+            .iter()
+            .any(|line| line.contains("invalid peer certificate")),
         "the dialer's line: {lines:?}"
     );
     assert!(
-        lines.iter().any(|line| line.contains("refused the handshake")),
+        lines
+            .iter()
+            .any(|line| line.contains("refused the handshake")),
         "the listener's line: {lines:?}"
     );
     assert_eq!(log.rest(), [""; 0]);
@@ -354,9 +227,14 @@ async fn a_refused_dialer_learns_why() {
     let world = World::new();
     let listener = world.listen(&foreman(), &[Role::Worker]);
     let user = world.credentials(&peer(Role::User, "cern", "ada"));
-    let link = dial(listener.local_address(), &user, Kind::Control, &[Role::Foreman])
-        .await
-        .unwrap();
+    let link = dial(
+        listener.local_address(),
+        &user,
+        Kind::Control,
+        &[Role::Foreman],
+    )
+    .await
+    .unwrap();
     assert_eq!(link.closed().await, Ending::Closed(CloseCode::WrongRole));
 }
 
@@ -369,7 +247,10 @@ async fn bytes_go_round_over_control_and_only_the_dialer_opens_its_one_stream() 
 
     let stream = near.open().await.unwrap();
     assert!(at_once(near.open()).await.is_none(), "a second stream");
-    assert!(at_once(far.open()).await.is_none(), "a stream of the listener's");
+    assert!(
+        at_once(far.open()).await.is_none(),
+        "a stream of the listener's"
+    );
     drop(stream);
 
     let (near, far) = pair(&mut listener, &world.credentials(&worker()), Kind::Control).await;
@@ -391,7 +272,10 @@ async fn bytes_go_round_over_bulk_and_either_side_opens_streams() {
     let (there, here) = (far.statistics(), near.statistics());
     for (statistics, side) in [(there, "listener"), (here, "dialer")] {
         let (sent, received) = (statistics.sent_bytes, statistics.received_bytes);
-        assert!(sent.min(received) > 2 * contents.len() as u64, "{side}: {statistics:?}");
+        assert!(
+            sent.min(received) > 2 * contents.len() as u64,
+            "{side}: {statistics:?}"
+        );
         assert!(!statistics.rtt.is_zero(), "{side}: {statistics:?}");
     }
 
@@ -479,7 +363,10 @@ async fn a_task_that_panics_is_an_error_in_the_log() {
     tasks.spawn("sound", async {});
     tasks.join().await;
     let line = log.next().await;
-    assert!(line.contains("ERROR") && line.contains("task=\"doomed\""), "{line}");
+    assert!(
+        line.contains("ERROR") && line.contains("task=\"doomed\""),
+        "{line}"
+    );
     assert_eq!(log.rest(), [""; 0]);
 }
 
@@ -519,7 +406,12 @@ struct Case {
 }
 
 impl Case {
-    fn new(what: &'static str, certificate: Option<Shown>, ending: Ending, line: &'static str) -> Case {
+    fn new(
+        what: &'static str,
+        certificate: Option<Shown>,
+        ending: Ending,
+        line: &'static str,
+    ) -> Case {
         Case {
             what,
             certificate,
@@ -550,21 +442,44 @@ fn bad_signatures(world: &World, alien: &World) -> Vec<Case> {
     });
     let stranger = parts(&alien.credentials(&worker()));
     vec![
-        Case::new("no certificate", None, refused(116), "peer sent no certificates"),
-        Case::new("an alien authority", Some(stranger), refused(48), "UnknownIssuer"),
+        Case::new(
+            "no certificate",
+            None,
+            refused(116),
+            "peer sent no certificates",
+        ),
+        Case::new(
+            "an alien authority",
+            Some(stranger),
+            refused(48),
+            "UnknownIssuer",
+        ),
         Case::new(
             "an alien authority of our name",
             Some(impostor(world)),
             refused(51),
             "BadSignature",
         ),
-        Case::new("an expired leaf", Some(expired), refused(45), "certificate expired"),
-        Case::new("a leaf of the future", Some(early), refused(45), "not valid yet"),
+        Case::new(
+            "an expired leaf",
+            Some(expired),
+            refused(45),
+            "certificate expired",
+        ),
+        Case::new(
+            "a leaf of the future",
+            Some(early),
+            refused(45),
+            "not valid yet",
+        ),
     ]
 }
 
 fn bad_names(world: &World) -> Vec<Case> {
-    let (alien, role) = (Ending::Closed(CloseCode::Alien), Ending::Closed(CloseCode::WrongRole));
+    let (alien, role) = (
+        Ending::Closed(CloseCode::Alien),
+        Ending::Closed(CloseCode::WrongRole),
+    );
     let named = |rest: &[&str]| rest.iter().map(|rest| world.uri(rest)).collect::<Vec<_>>();
     let elsewhere = vec!["muster://0123456789abcdef/cern/worker/w1".to_owned()];
     [
@@ -581,14 +496,24 @@ fn bad_names(world: &World) -> Vec<Case> {
             "2 URIs where one is allowed",
         ),
         ("no URI", vec![], &alien, "carries no muster:// URI"),
-        ("another federation", elsewhere, &alien, "another federation"),
+        (
+            "another federation",
+            elsewhere,
+            &alien,
+            "another federation",
+        ),
         (
             "an unknown role",
             named(&["cern/root/w1"]),
             &alien,
             "role in its certificate",
         ),
-        ("a name that climbs", named(&["../worker/w1"]), &alien, "not a name"),
+        (
+            "a name that climbs",
+            named(&["../worker/w1"]),
+            &alien,
+            "not a name",
+        ),
     ]
     .map(|(what, uris, ending, line)| {
         let certificate = world.forge(|params| params.subject_alt_names = sans(&uris));
@@ -632,7 +557,11 @@ async fn knock(address: SocketAddr, world: &World, case: &Case) -> Ending {
     crypto.alpn_protocols.clone_from(&case.protocols);
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto).unwrap()));
     let endpoint = quinn::Endpoint::client(LOOPBACK).unwrap();
-    match endpoint.connect_with(config, address, SERVER_NAME).unwrap().await {
+    match endpoint
+        .connect_with(config, address, SERVER_NAME)
+        .unwrap()
+        .await
+    {
         Ok(connection) => connection.closed().await.into(),
         Err(error) => error.into(),
     }
@@ -654,9 +583,10 @@ async fn first_packet_of_a_dialer(world: &World) -> Vec<u8> {
 fn impostor(world: &World) -> Shown {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("muster {}", world.authority.federation()));
+    params.distinguished_name.push(
+        DnType::CommonName,
+        format!("muster {}", world.authority.federation()),
+    );
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issuer = Issuer::new(params, KeyPair::generate().unwrap());
     sign(&issuer, |params| {
@@ -707,7 +637,8 @@ impl World {
 
     /// A certificate that our authority would never issue, signed with its stolen key.
     fn forge(&self, edit: impl FnOnce(&mut CertificateParams)) -> Shown {
-        let key = KeyPair::from_pem(&fs::read_to_string(self.dir().join("authority.key")).unwrap()).unwrap();
+        let key = KeyPair::from_pem(&fs::read_to_string(self.dir().join("authority.key")).unwrap())
+            .unwrap();
         sign(
             &Issuer::from_ca_cert_der(&self.authority_certificate(), key).unwrap(),
             edit,
@@ -736,7 +667,10 @@ fn parts(credentials: &Credentials) -> Shown {
 
 fn sans(uris: &[String]) -> Vec<SanType> {
     let mut names = vec![SanType::DnsName(SERVER_NAME.try_into().unwrap())];
-    names.extend(uris.iter().map(|uri| SanType::URI(uri.as_str().try_into().unwrap())));
+    names.extend(
+        uris.iter()
+            .map(|uri| SanType::URI(uri.as_str().try_into().unwrap())),
+    );
     names
 }
 
@@ -759,7 +693,10 @@ fn foreman() -> Peer {
 /// The dialer's and the listener's end of a new connection.
 async fn pair(listener: &mut Listener, credentials: &Credentials, kind: Kind) -> (Link, Link) {
     let address = listener.local_address();
-    let (near, far) = tokio::join!(dial(address, credentials, kind, &[Role::Foreman]), listener.accept());
+    let (near, far) = tokio::join!(
+        dial(address, credentials, kind, &[Role::Foreman]),
+        listener.accept()
+    );
     (near.unwrap(), far.unwrap())
 }
 
@@ -796,18 +733,6 @@ async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-fn mode_of(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o7777
-}
-
-fn names_in(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).unwrap();
-    let names: BTreeSet<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.into_iter().collect()
-}
-
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 // The log.
@@ -820,7 +745,10 @@ struct Log {
 impl Log {
     fn start() -> (Log, DefaultGuard) {
         let (sender, lines) = mpsc::unbounded_channel();
-        (Log { lines }, tracing::subscriber::set_default(Collector { sender }))
+        (
+            Log { lines },
+            tracing::subscriber::set_default(Collector { sender }),
+        )
     }
 
     async fn next(&mut self) -> String {

@@ -70,7 +70,10 @@ pub async fn dial(
 ) -> Result<Link, DialError> {
     let route = Route::to(address);
     let mut config = ClientConfig::new(tls::client(credentials, kind)?);
-    config.transport_config(Arc::new(tuning::transport(route, tuning::streams_from_listener(kind))));
+    config.transport_config(Arc::new(tuning::transport(
+        route,
+        tuning::streams_from_listener(kind),
+    )));
     let endpoint = tuning::endpoint(near_end(address), route, None)?;
     let connecting = endpoint
         .connect_with(config, address, SERVER_NAME)

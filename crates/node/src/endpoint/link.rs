@@ -22,7 +22,11 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection, (peer, kind): (Peer, Kind), endpoint: Option<quinn::Endpoint>) -> Link {
+    pub(super) fn new(
+        connection: Connection,
+        (peer, kind): (Peer, Kind),
+        endpoint: Option<quinn::Endpoint>,
+    ) -> Link {
         Link {
             connection,
             peer,
@@ -142,7 +146,9 @@ impl From<ConnectionError> for Ending {
                 close_code(code).map_or(Ending::ClosedUnknown(code), Ending::Closed)
             }
             ConnectionError::ConnectionClosed(close) => match u64::from(close.error_code) {
-                code @ 0x100..0x200 => Ending::Refused { alert: code - 0x100 },
+                code @ 0x100..0x200 => Ending::Refused {
+                    alert: code - 0x100,
+                },
                 code => Ending::Failed(code),
             },
             ConnectionError::LocallyClosed => Ending::Here,

@@ -33,7 +33,11 @@ pub struct Listener {
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub fn listen(address: SocketAddr, credentials: &Credentials, allowed: &[Role]) -> Result<Listener, EndpointError> {
+pub fn listen(
+    address: SocketAddr,
+    credentials: &Credentials,
+    allowed: &[Role],
+) -> Result<Listener, EndpointError> {
     let crypto = tls::server(credentials)?;
     let config = |route| {
         let mut config = ServerConfig::with_crypto(crypto.clone());

@@ -13,7 +13,9 @@ use crate::identity::Credentials;
 
 /// A server that asks every client for a certificate of our authority.
 pub(super) fn server(credentials: &Credentials) -> Result<Arc<QuicServerConfig>, EndpointError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(credentials)?), provider()).build()?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(credentials)?), provider())
+            .build()?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(verifier)
@@ -27,7 +29,10 @@ pub(super) fn server(credentials: &Credentials) -> Result<Arc<QuicServerConfig>,
 }
 
 /// A client that shows its certificate and accepts a server of our authority.
-pub(super) fn client(credentials: &Credentials, kind: Kind) -> Result<Arc<QuicClientConfig>, EndpointError> {
+pub(super) fn client(
+    credentials: &Credentials,
+    kind: Kind,
+) -> Result<Arc<QuicClientConfig>, EndpointError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])?
         .with_root_certificates(roots(credentials)?)

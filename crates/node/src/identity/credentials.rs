@@ -135,7 +135,9 @@ pub enum Flaw {
 }
 
 /// The certificates and the key in a PEM text.
-pub(super) fn pieces(text: &str) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Flaw> {
+pub(super) fn pieces(
+    text: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Flaw> {
     let certificates = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| Flaw::NotPem)?;
@@ -145,7 +147,8 @@ pub(super) fn pieces(text: &str) -> Result<(Vec<CertificateDer<'static>>, Privat
 
 /// The federation that an authority's certificate names in its subject.
 pub(super) fn federation_of(authority: &CertificateDer<'_>) -> Result<String, Flaw> {
-    let (_, certificate) = X509Certificate::from_der(authority).map_err(|_| Flaw::NotACertificate)?;
+    let (_, certificate) =
+        X509Certificate::from_der(authority).map_err(|_| Flaw::NotACertificate)?;
     let mut names = certificate.subject().iter_common_name();
     let subject = names
         .next()
@@ -160,7 +163,8 @@ pub(super) fn federation_of(authority: &CertificateDer<'_>) -> Result<String, Fl
 
 /// The public key in a certificate, as raw bytes.
 pub(super) fn public_key_of(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, Flaw> {
-    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| Flaw::NotACertificate)?;
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|_| Flaw::NotACertificate)?;
     Ok(certificate.public_key().subject_public_key.data.to_vec())
 }
 

@@ -41,7 +41,8 @@ pub enum Refusal {
 /// # Errors
 /// Says which rule the certificate breaks.
 pub fn peer_of(certificate: &CertificateDer<'_>, federation: &str) -> Result<Peer, Refusal> {
-    let (rest, certificate) = X509Certificate::from_der(certificate).map_err(|_| Refusal::Unreadable)?;
+    let (rest, certificate) =
+        X509Certificate::from_der(certificate).map_err(|_| Refusal::Unreadable)?;
     if !rest.is_empty() {
         return Err(Refusal::Unreadable);
     }
@@ -65,9 +66,13 @@ pub fn peer_of(certificate: &CertificateDer<'_>, federation: &str) -> Result<Pee
 fn peer_in(uri: &str, federation: &str) -> Result<Peer, Refusal> {
     let path = uri.strip_prefix("muster://").ok_or(Refusal::Shape)?;
     let mut parts = path.split('/');
-    let (Some(theirs), Some(site), Some(role), Some(name), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let (Some(theirs), Some(site), Some(role), Some(name), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
         return Err(Refusal::Shape);
     };
     if theirs != federation {

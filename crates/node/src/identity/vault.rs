@@ -63,7 +63,9 @@ pub(super) fn publish(path: &Path, text: &str, publish: Publish) -> Result<(), I
     }
     done.map_err(disk(path))?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk(dir))
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(disk(dir))
 }
 
 /// Fills `bytes` from the system's generator.
@@ -75,7 +77,11 @@ pub(super) fn random(bytes: &mut [u8]) -> Result<(), IdentityError> {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -90,7 +96,9 @@ fn unless_there(error: io::Error) -> io::Result<()> {
 
 fn ours_alone(path: &Path, metadata: &Metadata) -> Result<(), IdentityError> {
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(IdentityError::NotYours { path: path.to_owned() });
+        return Err(IdentityError::NotYours {
+            path: path.to_owned(),
+        });
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
