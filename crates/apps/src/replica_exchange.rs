@@ -77,7 +77,9 @@ impl Exchange {
             replica,
             temperature,
             seed: draw::word(self.plan.seed, draw::Use::Task { round, replica }),
-            state_in: round.checked_sub(1).map(|before| state_name(replica, before)),
+            state_in: round
+                .checked_sub(1)
+                .map(|before| state_name(replica, before)),
             state_out: state_name(replica, round),
         }
     }
@@ -127,7 +129,9 @@ impl Exchange {
     fn attempt(&self, rung: usize, energies: &[f64]) -> Swap {
         let temperatures = self.plan.ladder.temperatures();
         let inverse_gap = 1.0 / temperatures[rung] - 1.0 / temperatures[rung + 1];
-        let probability = (inverse_gap * (energies[rung] - energies[rung + 1])).exp().min(1.0);
+        let probability = (inverse_gap * (energies[rung] - energies[rung + 1]))
+            .exp()
+            .min(1.0);
         let drawn = draw::unit(
             self.plan.seed,
             draw::Use::Swap {
@@ -155,7 +159,11 @@ impl Exchange {
     /// from the coldest to the hottest; every pair of neighbours must have swapped, and must have refused to.
     pub fn check_physics(&self) -> Result<(), Vec<String>> {
         let faults = physics::faults(self.plan.ladder.temperatures(), &self.energies, &self.pairs);
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults)
+        }
     }
 
     /// Returns the plan.
@@ -296,9 +304,15 @@ impl fmt::Display for BadRound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BadRound::Count { found, wanted } => {
-                write!(f, "a round of {wanted} tasks needs as many energies, not {found}")
+                write!(
+                    f,
+                    "a round of {wanted} tasks needs as many energies, not {found}"
+                )
             }
-            BadRound::NotFinite { rung } => write!(f, "the task on rung {rung} reported an energy that is no number"),
+            BadRound::NotFinite { rung } => write!(
+                f,
+                "the task on rung {rung} reported an energy that is no number"
+            ),
         }
     }
 }

@@ -26,8 +26,9 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let printed =
-        answer.and_then(|line| writeln!(io::stdout().lock(), "{line}").map_err(|source| Trouble::Print { source }));
+    let printed = answer.and_then(|line| {
+        writeln!(io::stdout().lock(), "{line}").map_err(|source| Trouble::Print { source })
+    });
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
@@ -79,7 +80,9 @@ impl Step {
             native: flags.need("--native")?.into(),
             state: flags.take("--state").map(PathBuf::from),
             out: flags.need("--out")?.into(),
-            temperature: flags.number("--temperature", "a number above 0", |t: &f64| t.is_finite() && *t > 0.0)?,
+            temperature: flags.number("--temperature", "a number above 0", |t: &f64| {
+                t.is_finite() && *t > 0.0
+            })?,
             steps: flags.number("--steps", "a count from 1 to 1000000000", |n| {
                 (1..=STEPS_MAX).contains(n)
             })?,
@@ -91,7 +94,13 @@ impl Step {
         let native = native::read(&self.native)?;
         let field = Field::of(&native);
         let (mut state, mut random) = self.start(&native)?;
-        let course = langevin::integrate(&field, Bath::at(self.temperature), self.steps, &mut state, &mut random)?;
+        let course = langevin::integrate(
+            &field,
+            Bath::at(self.temperature),
+            self.steps,
+            &mut state,
+            &mut random,
+        )?;
         state.write(&self.out)?;
         Ok(format!(
             "{{\"energy\":{},\"energy_mean\":{},\"kinetic_temperature\":{},\"contacts\":{},\"rmsd\":{},\"steps\":{},\
@@ -147,7 +156,9 @@ impl Flags {
             if pairs.iter().any(|(seen, _)| seen == flag) {
                 return Err(format!("{flag} is given twice"));
             }
-            let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
+            let value = words
+                .next()
+                .ok_or_else(|| format!("{flag} needs a value"))?;
             pairs.push((flag, value));
         }
         Ok(Flags { pairs })
@@ -169,12 +180,22 @@ impl Flags {
         fits: impl FnOnce(&T) -> bool,
     ) -> Result<T, String> {
         let word = self.need(flag)?;
-        let number = word.to_str().and_then(|word| word.parse().ok()).filter(fits);
+        let number = word
+            .to_str()
+            .and_then(|word| word.parse().ok())
+            .filter(fits);
         number.ok_or_else(|| format!("{flag} {} is not {wanted}", word.to_string_lossy()))
     }
 }
 
-const STEP_FLAGS: [&str; 6] = ["--native", "--state", "--out", "--temperature", "--steps", "--seed"];
+const STEP_FLAGS: [&str; 6] = [
+    "--native",
+    "--state",
+    "--out",
+    "--temperature",
+    "--steps",
+    "--seed",
+];
 
 /// Hours of one core for a small protein: more in one run is a mistake.
 const STEPS_MAX: u64 = 1_000_000_000;

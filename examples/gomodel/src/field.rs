@@ -38,9 +38,15 @@ impl Field {
     /// The structure has at least [`crate::native::BEADS_MIN`] beads. Cost: O(beads^2).
     pub fn of(native: &[Vec3]) -> Field {
         let mut field = Field {
-            bonds: (0..native.len() - 1).map(|i| Bond::resting(native, i)).collect(),
-            angles: (0..native.len() - 2).map(|i| Angle::resting(native, i)).collect(),
-            dihedrals: (0..native.len() - 3).map(|i| Dihedral::resting(native, i)).collect(),
+            bonds: (0..native.len() - 1)
+                .map(|i| Bond::resting(native, i))
+                .collect(),
+            angles: (0..native.len() - 2)
+                .map(|i| Angle::resting(native, i))
+                .collect(),
+            dihedrals: (0..native.len() - 3)
+                .map(|i| Dihedral::resting(native, i))
+                .collect(),
             contacts: Vec::new(),
             strangers: Vec::new(),
         };
@@ -60,11 +66,31 @@ impl Field {
     pub fn apply(&self, beads: &[Vec3], forces: &mut [Vec3]) -> f64 {
         forces.fill([0.0; 3]);
         let mut energy = 0.0;
-        energy += self.bonds.iter().map(|term| term.apply(beads, forces)).sum::<f64>();
-        energy += self.angles.iter().map(|term| term.apply(beads, forces)).sum::<f64>();
-        energy += self.dihedrals.iter().map(|term| term.apply(beads, forces)).sum::<f64>();
-        energy += self.contacts.iter().map(|term| term.apply(beads, forces)).sum::<f64>();
-        energy += self.strangers.iter().map(|term| term.apply(beads, forces)).sum::<f64>();
+        energy += self
+            .bonds
+            .iter()
+            .map(|term| term.apply(beads, forces))
+            .sum::<f64>();
+        energy += self
+            .angles
+            .iter()
+            .map(|term| term.apply(beads, forces))
+            .sum::<f64>();
+        energy += self
+            .dihedrals
+            .iter()
+            .map(|term| term.apply(beads, forces))
+            .sum::<f64>();
+        energy += self
+            .contacts
+            .iter()
+            .map(|term| term.apply(beads, forces))
+            .sum::<f64>();
+        energy += self
+            .strangers
+            .iter()
+            .map(|term| term.apply(beads, forces))
+            .sum::<f64>();
         energy
     }
 

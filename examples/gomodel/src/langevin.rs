@@ -55,7 +55,12 @@ pub fn integrate(
     let (mut energy_sum, mut kinetic_sum) = (0.0, 0.0);
 
     for _ in 0..steps {
-        for ((bead, velocity), force) in state.beads.iter_mut().zip(&mut state.velocities).zip(&forces) {
+        for ((bead, velocity), force) in state
+            .beads
+            .iter_mut()
+            .zip(&mut state.velocities)
+            .zip(&forces)
+        {
             let kicked = add(*velocity, scale(TIME_STEP / 2.0, *force));
             let halfway = add(*bead, scale(TIME_STEP / 2.0, kicked));
             let noise = [random.normal(), random.normal(), random.normal()];

@@ -10,9 +10,9 @@ pub fn contacts_formed(contacts: &[Contact], beads: &[Vec3]) -> f64 {
     if contacts.is_empty() {
         return 1.0;
     }
-    let formed = contacts
-        .iter()
-        .filter(|contact| norm(sub(beads[contact.first], beads[contact.second])) < CONTACT_REACH * contact.distance);
+    let formed = contacts.iter().filter(|contact| {
+        norm(sub(beads[contact.first], beads[contact.second])) < CONTACT_REACH * contact.distance
+    });
     formed.count() as f64 / contacts.len() as f64
 }
 

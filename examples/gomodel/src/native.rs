@@ -63,14 +63,20 @@ pub fn parse(text: &str, path: &Path) -> Result<Vec<Vec3>, Trouble> {
 /// The columns of the PDB format: 1-6 record, 13-16 atom, 17 alternate position.
 fn is_alpha_carbon(line: &str) -> bool {
     let alternate = line.get(16..17);
-    line.starts_with("ATOM  ") && line.get(12..16) == Some(" CA ") && matches!(alternate, Some(" " | "A"))
+    line.starts_with("ATOM  ")
+        && line.get(12..16) == Some(" CA ")
+        && matches!(alternate, Some(" " | "A"))
 }
 
 /// The columns of the PDB format: 31-38 x, 39-46 y, 47-54 z.
 fn position(line: &str) -> Option<Vec3> {
     let mut at = [0.0; 3];
     for (axis, value) in at.iter_mut().enumerate() {
-        let number: f64 = line.get(30 + 8 * axis..38 + 8 * axis)?.trim().parse().ok()?;
+        let number: f64 = line
+            .get(30 + 8 * axis..38 + 8 * axis)?
+            .trim()
+            .parse()
+            .ok()?;
         *value = Some(number).filter(|n| n.is_finite())?;
     }
     Some(at)

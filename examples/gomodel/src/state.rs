@@ -104,11 +104,15 @@ impl State {
             path,
         };
         lines.next(TITLE, |line| (line == TITLE).then_some(()))?;
-        let steps = lines.next("steps and a count", |line| line.strip_prefix("steps ")?.parse().ok())?;
+        let steps = lines.next("steps and a count", |line| {
+            line.strip_prefix("steps ")?.parse().ok()
+        })?;
         let temperature = lines.next("temperature and a number above 0", |line| {
             finite(line.strip_prefix("temperature ")?).filter(|t| *t > 0.0)
         })?;
-        let found: usize = lines.next("beads and a count", |line| line.strip_prefix("beads ")?.parse().ok())?;
+        let found: usize = lines.next("beads and a count", |line| {
+            line.strip_prefix("beads ")?.parse().ok()
+        })?;
         if found != bead_count {
             return Err(Trouble::OtherProtein {
                 path: path.into(),
@@ -146,7 +150,11 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn next<T>(&mut self, wanted: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Trouble> {
+    fn next<T>(
+        &mut self,
+        wanted: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Trouble> {
         self.number += 1;
         let line = self.lines.next().and_then(read);
         line.ok_or_else(|| Trouble::State {

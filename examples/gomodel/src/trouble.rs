@@ -18,7 +18,11 @@ pub enum Trouble {
     /// The structure has too few or too many C-alpha atoms for this model.
     Beads { path: PathBuf, found: usize },
     /// Two C-alpha atoms that follow each other are too near or too far apart to be neighbours in one chain.
-    Gap { path: PathBuf, bead: usize, length: f64 },
+    Gap {
+        path: PathBuf,
+        bead: usize,
+        length: f64,
+    },
     /// A line of a state is not what the format says.
     State {
         path: PathBuf,
@@ -26,7 +30,11 @@ pub enum Trouble {
         wanted: &'static str,
     },
     /// The state is of a protein of another length.
-    OtherProtein { path: PathBuf, found: usize, wanted: usize },
+    OtherProtein {
+        path: PathBuf,
+        found: usize,
+        wanted: usize,
+    },
     /// The numbers grew beyond all bounds: the state or the temperature is not physical.
     BlewUp { step: u64 },
 }
@@ -35,7 +43,9 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
-            Trouble::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),
+            Trouble::Write { path, source } => {
+                write!(f, "cannot write {}: {source}", path.display())
+            }
             Trouble::Print { source } => write!(f, "cannot print the result: {source}"),
             Trouble::Record { path, line } => {
                 write!(
@@ -58,9 +68,17 @@ impl fmt::Display for Trouble {
                 bead + 1
             ),
             Trouble::State { path, line, wanted } => {
-                write!(f, "{} line {line}: {wanted} should stand here", path.display())
+                write!(
+                    f,
+                    "{} line {line}: {wanted} should stand here",
+                    path.display()
+                )
             }
-            Trouble::OtherProtein { path, found, wanted } => {
+            Trouble::OtherProtein {
+                path,
+                found,
+                wanted,
+            } => {
                 write!(
                     f,
                     "{} is a state of {found} beads, but the native structure has {wanted}",

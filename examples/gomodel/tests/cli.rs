@@ -1,6 +1,9 @@
 //! The program as a batch system sees it: arguments, files, one line of output, exit codes.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set its stage has failed"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,7 +165,8 @@ struct Folder {
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gomodel-{name}-{}", std::process::id()));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("gomodel-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Folder { path }
     }

@@ -57,7 +57,9 @@ pub enum BadLadder {
 impl fmt::Display for BadLadder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BadLadder::Rungs { rungs } => write!(f, "a ladder has 2 to {RUNGS_MAX} temperatures, not {rungs}"),
+            BadLadder::Rungs { rungs } => {
+                write!(f, "a ladder has 2 to {RUNGS_MAX} temperatures, not {rungs}")
+            }
             BadLadder::Ends { coldest, hottest } => {
                 write!(
                     f,

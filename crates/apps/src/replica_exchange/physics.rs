@@ -15,7 +15,12 @@ pub fn faults(temperatures: &[f64], energies: &[Statistics], pairs: &[Pair]) -> 
         faults.extend(fall(temperatures, energies, (cold, hot), -FALL_ERRORS_MAX));
         faults.extend(stuck(temperatures, &pairs[cold], cold));
     }
-    faults.extend(fall(temperatures, energies, (0, pairs.len()), RISE_ERRORS_MIN));
+    faults.extend(fall(
+        temperatures,
+        energies,
+        (0, pairs.len()),
+        RISE_ERRORS_MIN,
+    ));
     faults
 }
 
@@ -27,7 +32,9 @@ fn fall(
     errors_wanted: f64,
 ) -> Option<String> {
     let rise = energies[hot].mean() - energies[cold].mean();
-    let error = energies[cold].standard_error().hypot(energies[hot].standard_error());
+    let error = energies[cold]
+        .standard_error()
+        .hypot(energies[hot].standard_error());
     (rise <= errors_wanted * error).then(|| {
         format!(
             "the mean energy does not rise from temperature {:.4} to {:.4}: {:.3} to {:.3}, each difference good to {error:.3}",

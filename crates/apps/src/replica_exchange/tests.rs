@@ -9,7 +9,10 @@ fn neighbours_accept_as_often_as_theory_says() {
     for pair in exchange.pairs() {
         assert_eq!(pair.tried, 9_950);
         // The ladder's ratio is 1.5.
-        let (counted, expected) = (pair.acceptance().unwrap(), pair.acceptance_expected().unwrap());
+        let (counted, expected) = (
+            pair.acceptance().unwrap(),
+            pair.acceptance_expected().unwrap(),
+        );
         assert!((counted - 0.8).abs() < 0.02, "{counted}");
         assert!((expected - 0.8).abs() < 0.01, "{expected}");
     }
@@ -19,10 +22,22 @@ fn neighbours_accept_as_often_as_theory_says() {
 fn swaps_keep_every_rung_canonical() {
     // A replica keeps its energy through most rounds, so that what a rung sees is mostly what swaps brought it.
     let exchange = ensemble(plan(1.0, 8.0, 6, 4, 100), Memory::Long, 100_000);
-    for (temperature, energy) in exchange.plan().ladder.temperatures().iter().zip(exchange.energies()) {
-        let (mean, spread) = (energy.mean() / temperature, energy.standard_deviation() / temperature);
+    for (temperature, energy) in exchange
+        .plan()
+        .ladder
+        .temperatures()
+        .iter()
+        .zip(exchange.energies())
+    {
+        let (mean, spread) = (
+            energy.mean() / temperature,
+            energy.standard_deviation() / temperature,
+        );
         assert!((mean - 1.0).abs() < 0.05, "mean {mean} at {temperature}");
-        assert!((spread - 1.0).abs() < 0.05, "spread {spread} at {temperature}");
+        assert!(
+            (spread - 1.0).abs() < 0.05,
+            "spread {spread} at {temperature}"
+        );
     }
     assert_eq!(exchange.check_physics(), Ok(()));
 }
@@ -70,7 +85,10 @@ fn a_round_names_one_task_a_rung_and_the_state_follows_its_replica() {
     let mut exchange = Exchange::new(plan(1.0, 2.0, 3, 1, 0));
     let first = exchange.round_tasks();
     assert_eq!(first, exchange.round_tasks());
-    assert_eq!(first.iter().map(|task| task.rung).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(
+        first.iter().map(|task| task.rung).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
     assert!(first.iter().all(|task| task.state_in.is_none()));
     assert_eq!(first[2].state_out, "replica-2.round-0.state");
 
@@ -87,7 +105,10 @@ fn a_round_names_one_task_a_rung_and_the_state_follows_its_replica() {
     let second = exchange.round_tasks();
     assert_eq!(exchange.replicas(), [1, 0, 2]);
     assert_eq!((second[0].replica, second[0].temperature), (1, 1.0));
-    assert_eq!(second[0].state_in.as_deref(), Some("replica-1.round-0.state"));
+    assert_eq!(
+        second[0].state_in.as_deref(),
+        Some("replica-1.round-0.state")
+    );
     assert_eq!(second[0].state_out, "replica-1.round-1.state");
     assert_eq!(exchange.walks(), [vec![0, 1], vec![1, 0], vec![2, 2]]);
 
@@ -123,7 +144,11 @@ fn equilibration_swaps_but_does_not_count() {
     assert!(exchange.energies().iter().all(|energy| energy.count() == 0));
     exchange.finish_round(&[3.0, 4.0]).unwrap();
     assert_eq!(
-        exchange.energies().iter().map(Statistics::mean).collect::<Vec<_>>(),
+        exchange
+            .energies()
+            .iter()
+            .map(Statistics::mean)
+            .collect::<Vec<_>>(),
         [3.0, 4.0]
     );
 }
@@ -133,7 +158,10 @@ fn energies_that_are_no_round_change_nothing() {
     let mut exchange = Exchange::new(plan(1.0, 2.0, 2, 1, 0));
     let before = exchange.clone();
     let short = exchange.finish_round(&[1.0]).unwrap_err();
-    assert_eq!(short.to_string(), "a round of 2 tasks needs as many energies, not 1");
+    assert_eq!(
+        short.to_string(),
+        "a round of 2 tasks needs as many energies, not 1"
+    );
     let hollow = exchange.finish_round(&[1.0, f64::NAN]).unwrap_err();
     assert_eq!(
         hollow.to_string(),
@@ -148,13 +176,26 @@ fn a_geometric_ladder_climbs_by_equal_ratios_and_meets_its_ends() {
     for (found, wanted) in ladder.temperatures().iter().zip([1.0, 2.0, 4.0, 8.0]) {
         assert!((found - wanted).abs() < 1e-12, "{found}");
     }
-    let refused = |coldest, hottest, rungs| Ladder::geometric(coldest, hottest, rungs).unwrap_err().to_string();
-    assert_eq!(refused(1.0, 2.0, 1), "a ladder has 2 to 10000 temperatures, not 1");
+    let refused = |coldest, hottest, rungs| {
+        Ladder::geometric(coldest, hottest, rungs)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        refused(1.0, 2.0, 1),
+        "a ladder has 2 to 10000 temperatures, not 1"
+    );
     let rises = "a ladder rises between two temperatures above zero";
     assert_eq!(refused(2.0, 1.0, 3), format!("{rises}, not from 2 to 1"));
     assert_eq!(refused(0.0, 1.0, 3), format!("{rises}, not from 0 to 1"));
-    assert_eq!(refused(1.0, f64::INFINITY, 3), format!("{rises}, not from 1 to inf"));
-    assert_eq!(refused(f64::NAN, 1.0, 3), format!("{rises}, not from NaN to 1"));
+    assert_eq!(
+        refused(1.0, f64::INFINITY, 3),
+        format!("{rises}, not from 1 to inf")
+    );
+    assert_eq!(
+        refused(f64::NAN, 1.0, 3),
+        format!("{rises}, not from NaN to 1")
+    );
     assert_eq!(
         refused(1.0, 1.0 + f64::EPSILON, 3),
         format!("{rises}, not from 1 to 1.0000000000000002")
@@ -214,7 +255,9 @@ fn rungs_too_far_apart_or_too_near_are_found_out() {
         faults[1],
         "swaps between temperatures 1.0000 and 2.0000 were always accepted (20 of 20)"
     );
-    assert!(faults[0].starts_with("the mean energy does not rise from temperature 1.0000 to 2.0000: 1.000 to 1.000"));
+    assert!(faults[0].starts_with(
+        "the mean energy does not rise from temperature 1.0000 to 2.0000: 1.000 to 1.000"
+    ));
     short.finish_round(&[1.0, 2.0]).unwrap();
     assert_eq!(
         short.check_physics().unwrap_err(),

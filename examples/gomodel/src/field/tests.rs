@@ -23,7 +23,10 @@ fn slopes_agree(term: impl Fn(&[Vec3], &mut [Vec3]) -> f64, beads: &[Vec3]) {
             );
         }
     }
-    assert!(strongest > 1e-3, "the structure is not at rest, so the term must push");
+    assert!(
+        strongest > 1e-3,
+        "the structure is not at rest, so the term must push"
+    );
     let sum = forces
         .iter()
         .fold([0.0; 3], |sum, force| crate::vector::add(sum, *force));
@@ -41,31 +44,46 @@ fn strained() -> (Field, Vec<Vec3>) {
 #[test]
 fn bonds_push_down_their_energy() {
     let (field, beads) = strained();
-    slopes_agree(|x, f| field.bonds.iter().map(|term| term.apply(x, f)).sum(), &beads);
+    slopes_agree(
+        |x, f| field.bonds.iter().map(|term| term.apply(x, f)).sum(),
+        &beads,
+    );
 }
 
 #[test]
 fn angles_push_down_their_energy() {
     let (field, beads) = strained();
-    slopes_agree(|x, f| field.angles.iter().map(|term| term.apply(x, f)).sum(), &beads);
+    slopes_agree(
+        |x, f| field.angles.iter().map(|term| term.apply(x, f)).sum(),
+        &beads,
+    );
 }
 
 #[test]
 fn dihedrals_push_down_their_energy() {
     let (field, beads) = strained();
-    slopes_agree(|x, f| field.dihedrals.iter().map(|term| term.apply(x, f)).sum(), &beads);
+    slopes_agree(
+        |x, f| field.dihedrals.iter().map(|term| term.apply(x, f)).sum(),
+        &beads,
+    );
 }
 
 #[test]
 fn contacts_push_down_their_energy() {
     let (field, beads) = strained();
-    slopes_agree(|x, f| field.contacts.iter().map(|term| term.apply(x, f)).sum(), &beads);
+    slopes_agree(
+        |x, f| field.contacts.iter().map(|term| term.apply(x, f)).sum(),
+        &beads,
+    );
 }
 
 #[test]
 fn strangers_push_down_their_energy() {
     let (field, beads) = strained();
-    let crowded: Vec<Vec3> = beads.iter().map(|bead| crate::vector::scale(0.6, *bead)).collect();
+    let crowded: Vec<Vec3> = beads
+        .iter()
+        .map(|bead| crate::vector::scale(0.6, *bead))
+        .collect();
     slopes_agree(
         |x, f| field.strangers.iter().map(|term| term.apply(x, f)).sum(),
         &crowded,
@@ -101,7 +119,12 @@ fn every_pair_far_apart_along_the_chain_is_a_contact_or_a_stranger() {
 #[test]
 fn a_dihedral_costs_the_sum_of_both_periods() {
     // Four beads bent at right angles, native in the plane (cis), then turned by a right angle.
-    let native = [[0.0, 3.8, 0.0], [0.0, 0.0, 0.0], [3.8, 0.0, 0.0], [3.8, 3.8, 0.0]];
+    let native = [
+        [0.0, 3.8, 0.0],
+        [0.0, 0.0, 0.0],
+        [3.8, 0.0, 0.0],
+        [3.8, 3.8, 0.0],
+    ];
     let mut turned = native;
     turned[3] = [3.8, 0.0, 3.8];
     let energy = Dihedral::resting(&native, 0).apply(&turned, &mut [[0.0; 3]; 4]);

@@ -47,8 +47,9 @@ fn without_friction_energy_is_conserved() {
     };
     let mut random = Random::seeded(2, 0);
     let mut state = State::native(&native, bath.temperature, &mut random);
-    let total =
-        |state: &State, potential: f64| potential + state.velocities.iter().map(|v| dot(*v, *v)).sum::<f64>() / 2.0;
+    let total = |state: &State, potential: f64| {
+        potential + state.velocities.iter().map(|v| dot(*v, *v)).sum::<f64>() / 2.0
+    };
     let mut forces = vec![[0.0; 3]; native.len()];
     let start = total(&state, field.apply(&state.beads, &mut forces));
     for _ in 0..10 {
@@ -79,9 +80,18 @@ fn a_state_beyond_physics_is_reported_and_not_printed_as_a_result() {
     let mut random = Random::seeded(1, 0);
     let mut state = State::native(&native, 0.5, &mut random);
     state.beads[3] = state.beads[10];
-    let blown = integrate(&Field::of(&native), Bath::at(0.5), 10, &mut state, &mut random).unwrap_err();
+    let blown = integrate(
+        &Field::of(&native),
+        Bath::at(0.5),
+        10,
+        &mut state,
+        &mut random,
+    )
+    .unwrap_err();
     assert!(
-        blown.to_string().starts_with("the integration blew up at step 1:"),
+        blown
+            .to_string()
+            .starts_with("the integration blew up at step 1:"),
         "{blown}"
     );
 }

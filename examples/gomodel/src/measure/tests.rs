@@ -9,7 +9,10 @@ fn carried(beads: &[Vec3], angle: f64) -> Vec<Vec3> {
     let turned = |bead: Vec3| {
         let along = scale(crate::vector::dot(axis, bead) * (1.0 - cosine), axis);
         add(
-            add(scale(cosine, bead), scale(sine, crate::vector::cross(axis, bead))),
+            add(
+                scale(cosine, bead),
+                scale(sine, crate::vector::cross(axis, bead)),
+            ),
             along,
         )
     };

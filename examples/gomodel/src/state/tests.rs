@@ -56,27 +56,44 @@ fn each_kind_of_damage_is_named_with_its_line() {
         said(&longer),
         "s is a state of 4000000000 beads, but the native structure has 17"
     );
-    let torn: String = text.lines().take(10).map(|line| format!("{line}\n")).collect();
+    let torn: String = text
+        .lines()
+        .take(10)
+        .map(|line| format!("{line}\n"))
+        .collect();
     assert_eq!(said(&torn), "s line 11: six numbers should stand here");
     assert_eq!(
         said(&format!("{text}1 2 3\n")),
         "s line 22: the end of the file should stand here"
     );
-    let infinite = format!("{}\n", text.trim_end().rsplit_once(' ').unwrap().0.to_owned() + " inf");
+    let infinite = format!(
+        "{}\n",
+        text.trim_end().rsplit_once(' ').unwrap().0.to_owned() + " inf"
+    );
     assert_eq!(said(&infinite), "s line 21: six numbers should stand here");
 }
 
 #[test]
 fn a_move_to_another_temperature_carries_the_kinetic_energy_along() {
     let mut state = state();
-    let kinetic = |state: &State| state.velocities.iter().flatten().map(|v| v * v).sum::<f64>();
+    let kinetic = |state: &State| {
+        state
+            .velocities
+            .iter()
+            .flatten()
+            .map(|v| v * v)
+            .sum::<f64>()
+    };
     let before = kinetic(&state);
     state.move_to(1.4);
     assert!((kinetic(&state) / before - 2.0).abs() < 1e-12);
     assert_eq!(state.temperature, 1.4);
     let twice = state.clone();
     state.move_to(1.4);
-    assert_eq!(state, twice, "a replica that keeps its temperature keeps its bits");
+    assert_eq!(
+        state, twice,
+        "a replica that keeps its temperature keeps its bits"
+    );
 }
 
 #[test]

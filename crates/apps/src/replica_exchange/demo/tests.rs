@@ -21,7 +21,10 @@ fn later_rounds_go_on_from_the_states_of_the_round_before() {
     assert_eq!((tasks[0].replica, tasks[0].rung), (1, 0));
     let words = arguments(&tasks[0], "n.pdb", 10).join(" ");
     let wanted = "step --native n.pdb --state replica-1.round-0.state --out replica-1.round-1.state --temperature 0.55";
-    assert_eq!(words, format!("{wanted} --steps 10 --seed {}", tasks[0].seed));
+    assert_eq!(
+        words,
+        format!("{wanted} --steps 10 --seed {}", tasks[0].seed)
+    );
 }
 
 #[test]
@@ -37,5 +40,10 @@ fn every_pair_is_tried_often_enough_to_be_judged() {
         "{:?}",
         exchange.pairs()
     );
-    assert!(exchange.energies().iter().all(|energy| energy.count() == 26));
+    assert!(
+        exchange
+            .energies()
+            .iter()
+            .all(|energy| energy.count() == 26)
+    );
 }
