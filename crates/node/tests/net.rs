@@ -6,7 +6,6 @@
 )]
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -792,11 +791,3 @@ impl Visit for Line {
         write!(self.0, " {field}={value:?}").unwrap();
     }
 }
-
-/// Errors cross threads and have sources, as callers expect.
-const _: fn() = || {
-    fn is_error<T: Error + Send + Sync + 'static>() {}
-    is_error::<IdentityError>();
-    is_error::<DialError>();
-    is_error::<Ending>();
-};
