@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use muster_node::endpoint::{Denial, DialError, Ending, Kind, Link, Listener, dial, listen};
-use muster_node::identity::{Authority, Credentials, IdentityError, Refusal, SERVER_NAME, peer_of};
+use muster_node::identity::{Authority, Credentials, Refusal, SERVER_NAME, peer_of};
 use muster_node::tasks::Tasks;
 use muster_proto::wire::CloseCode;
 use muster_proto::{Peer, Role};
