@@ -1,6 +1,7 @@
 //! After a start on an old journal: who may still hold work, and which tasks wait for their word.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use muster_proto::limits::{FOREMAN_GRACE, PLACEMENTS_PER_CALL_MAX};
 use muster_proto::machine::Deadline;
@@ -72,10 +73,11 @@ impl Master {
         if !recovery.awaited.is_empty() && now < recovery.until {
             return;
         }
-        let waiting = self
-            .book
-            .open
-            .range(TaskId(recovery.cursor.0 + 1)..=recovery.last);
+        let rest = (
+            Bound::Excluded(recovery.cursor),
+            Bound::Included(recovery.last),
+        );
+        let waiting = self.book.open.range(rest);
         let released: Vec<_> = waiting
             .take(PLACEMENTS_PER_CALL_MAX)
             .map(|(task, open)| (*task, open.template))
