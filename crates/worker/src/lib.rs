@@ -327,6 +327,7 @@ impl Worker {
     /// Reports how an attempt ended; a result is kept until it is acknowledged.
     fn report(&mut self, attempt: Attempt, end: End) {
         if let End::Ran(ran) = &end {
+            ran.files().for_each(|file| self.cache.insert(file));
             self.results.insert(attempt, ran.clone());
         }
         if let Some(link) = self.link() {

@@ -232,6 +232,9 @@ impl Worker {
     pub(crate) fn ended(&mut self, run: RunId, end: RunEnd) {
         if let Some(resources) = self.dying.remove(&run) {
             self.free = self.free.plus(&resources);
+            if let RunEnd::Ran(report) = end {
+                self.discard(*report);
+            }
             return;
         }
         let Some(key) = self.running.remove(&run) else {
@@ -254,6 +257,19 @@ impl Worker {
     }
 
     fn report_run(&mut self, attempt: Attempt, report: RunReport) {
+        let ran = Box::new(self.ran(report));
+        self.report(attempt, End::Ran(ran));
+    }
+
+    /// A run ended by itself before it could be killed: its files are of no use to anyone.
+    fn discard(&mut self, report: RunReport) {
+        for file in self.ran(report).files() {
+            self.cache.insert(file);
+            self.cache.unpin(file.digest);
+        }
+    }
+
+    fn ran(&self, report: RunReport) -> Ran {
         let RunReport {
             result,
             measured,
@@ -261,16 +277,14 @@ impl Worker {
             stderr,
             outputs,
         } = report;
-        let worker = self.config.name.clone();
-        let ran = Box::new(Ran {
+        Ran {
             result,
-            worker,
+            worker: self.config.name.clone(),
             measured,
             stdout,
             stderr,
             outputs,
-        });
-        self.report(attempt, End::Ran(ran));
+        }
     }
 
     /// Gives an attempt up: not started, or killed.
