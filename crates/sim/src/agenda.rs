@@ -37,7 +37,9 @@ impl<E> Agenda<E> {
 
     /// Takes the next event.
     pub fn take(&mut self) -> Option<(Time, E)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.key.0, entry.event))
+        self.heap
+            .pop()
+            .map(|Reverse(entry)| (entry.key.0, entry.event))
     }
 }
 
@@ -84,7 +86,9 @@ mod tests {
             agenda.enter(Time(at), name);
         }
         assert_eq!(agenda.next_at(), Some(Time(1)));
-        let order: Vec<_> = std::iter::from_fn(|| agenda.take()).map(|(_, name)| name).collect();
+        let order: Vec<_> = std::iter::from_fn(|| agenda.take())
+            .map(|(_, name)| name)
+            .collect();
         assert_eq!(order, ["first", "second", "late", "later"]);
     }
 }

@@ -1,17 +1,24 @@
 //! What the world asks of whoever lives in it, and what it tells those who watch.
 
+use std::collections::BTreeMap;
+
 use muster_proto::machine::{Input, Machine, Output};
 use muster_proto::outcome::Ran;
 use muster_proto::wire::Frame;
-use muster_proto::{Attempt, Digest, Peer, Resources, Time};
+use muster_proto::{Attempt, Digest, Peer, Resources, Span, Time};
 
 /// A brain as the world meets it: one type for every role, its records as bytes, as on a disk.
 pub trait Brain: Machine<Input = Input<Happening>, Output = Output<Vec<u8>, Wish>> {
     /// What a start needs besides the journal; constant over restarts.
     type Part: std::fmt::Debug;
 
-    /// Starts a process on what its journal holds.
-    fn start(now: Time, part: &Self::Part, records: &[Vec<u8>]) -> Self;
+    /// Starts a process on what its journal and its store hold.
+    fn start(
+        now: Time,
+        part: &Self::Part,
+        records: &[Vec<u8>],
+        contents: &BTreeMap<Digest, u64>,
+    ) -> Self;
 }
 
 /// What only a brain with local business wants done.
@@ -19,28 +26,34 @@ pub trait Brain: Machine<Input = Input<Happening>, Output = Output<Vec<u8>, Wish
 pub enum Wish {
     /// Begin to run an attempt.
     Start(Launch),
-    /// End its processes.
-    Kill(Attempt),
+    /// End the processes of a run; it still ends in [`Happening`].
+    Kill(u64),
 }
 
 /// What only a brain with local business meets.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    /// An attempt's processes have ended, its files are collected.
-    Ended(Attempt, Box<Ran>),
+    /// A run's processes have ended, its files are collected.
+    Ended(u64, Box<Ran>),
+    /// A run was killed as asked.
+    Killed(u64),
 }
 
 /// A run as the world needs to know it.
 #[derive(Clone, Debug)]
 pub struct Launch {
+    /// The run's number, unique in its process.
+    pub run: u64,
     /// Which attempt.
     pub attempt: Attempt,
-    /// Program and arguments; see `play`. None: nothing is executed.
-    pub words: Option<Vec<String>>,
+    /// Program and arguments; see `play`.
+    pub words: Vec<String>,
     /// What it occupies.
     pub resources: Resources,
     /// The inputs it reads, which have to be in the worker's store.
     pub inputs: Vec<Digest>,
+    /// When it is ended.
+    pub wall_max: Option<Span>,
 }
 
 /// An actor of the world: a host and the process on it.

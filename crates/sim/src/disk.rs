@@ -92,12 +92,19 @@ mod tests {
             assert!(journal.begin_flush());
             journal.append(vec![2]);
             assert!(!journal.begin_flush(), "one fsync at a time");
-            assert_eq!(journal.end_flush(), [vec![1]], "the later record is not covered");
+            assert_eq!(
+                journal.end_flush(),
+                [vec![1]],
+                "the later record is not covered"
+            );
             journal.append(vec![3]);
             journal.append(vec![4]);
             journal.crash(&mut Rng::new(seed));
             let records: Vec<u8> = journal.replay().concat();
-            assert!([1, 2, 3, 4].starts_with(&records) && !records.is_empty(), "{records:?}");
+            assert!(
+                [1, 2, 3, 4].starts_with(&records) && !records.is_empty(),
+                "{records:?}"
+            );
             kept[records.len() - 1] += 1;
             assert!(!journal.pending());
         }

@@ -9,9 +9,13 @@
 
 pub mod agenda;
 pub mod brain;
+pub mod cast;
+pub mod checkers;
 pub mod disk;
 pub mod network;
 pub mod play;
 pub mod rng;
+pub mod storm;
 pub mod trace;
+pub mod user;
 pub mod world;

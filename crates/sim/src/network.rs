@@ -150,7 +150,10 @@ impl Network {
             silence: 0,
             deaf: false,
         };
-        let ends = [end(dialler, Stage::Open(link)), end(dialled, Stage::Opening)];
+        let ends = [
+            end(dialler, Stage::Open(link)),
+            end(dialled, Stage::Opening),
+        ];
         let ways = [Way::default(), Way::default()];
         self.connections.insert(id, Connection { ends, ways });
         id

@@ -35,7 +35,12 @@ impl Play {
 
     /// What a command line plays; nothing in no time if it is none of ours.
     pub fn of(words: &[String]) -> Play {
-        let number = |at: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(0);
+        let number = |at: usize| {
+            words
+                .get(at)
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(0)
+        };
         Play {
             uid: number(1),
             wall_us: number(2),
@@ -45,28 +50,37 @@ impl Play {
     }
 
     fn of_launch(launch: &Launch) -> Play {
-        Play::of(launch.words.as_deref().unwrap_or_default())
+        Play::of(&launch.words)
     }
 }
 
-/// How long a run takes.
+/// How long a run takes before it ends by itself or by its limit.
 pub(crate) fn wall(launch: &Launch) -> Span {
-    Span(Play::of_launch(launch).wall_us)
+    let wall = Span(Play::of_launch(launch).wall_us);
+    launch.wall_max.map_or(wall, |limit| limit.min(wall))
 }
 
 /// What a run brings.
 pub(crate) fn ran(launch: &Launch, worker: &str) -> Ran {
     let play = Play::of_launch(launch);
     let attempt = launch.attempt;
-    let chance = mix(play.uid ^ mix(u64::from(attempt.round.epoch.0) << 32 | u64::from(attempt.round.n)));
-    let fails = Rng::new(chance).permille(play.fails_permille);
-    let outputs = if fails { 0 } else { play.outputs };
+    let chance =
+        mix(play.uid ^ mix(u64::from(attempt.round.epoch.0) << 32 | u64::from(attempt.round.n)));
+    let wall = wall(launch);
+    let result = if wall < Span(play.wall_us) {
+        Err(Failure::TimeLimit)
+    } else if Rng::new(chance).permille(play.fails_permille) {
+        Err(Failure::Exit(1))
+    } else {
+        Ok(())
+    };
+    let outputs = if result.is_ok() { play.outputs } else { 0 };
     Ran {
-        result: if fails { Err(Failure::Exit(1)) } else { Ok(()) },
+        result,
         worker: worker.to_owned(),
         measured: Measured {
-            wall: Span(play.wall_us),
-            cpu: Span(play.wall_us),
+            wall,
+            cpu: wall,
             rss_bytes_max: 1 << 20,
         },
         stdout: Stream {

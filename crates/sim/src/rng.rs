@@ -16,7 +16,10 @@ impl Rng {
     }
 
     /// 64 even bits.
-    #[expect(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it never ends, so it is no iterator"
+    )]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)
@@ -69,7 +72,9 @@ mod tests {
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
-        assert!((3..=9).all(|n| draw(7).contains(&n)) && draw(7).iter().all(|n| (3..=9).contains(n)));
+        assert!(
+            (3..=9).all(|n| draw(7).contains(&n)) && draw(7).iter().all(|n| (3..=9).contains(n))
+        );
         assert_eq!(Rng::new(1).below(0), 0);
     }
 

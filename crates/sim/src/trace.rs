@@ -109,7 +109,11 @@ impl Observer for Trace {
                 self.pair(10, *actor, 0);
                 self.attempt(launch.attempt);
             }
-            Sight::Ended { actor, attempt, ran } => {
+            Sight::Ended {
+                actor,
+                attempt,
+                ran,
+            } => {
                 self.pair(11, *actor, u64::from(ran.result.is_ok()));
                 self.attempt(*attempt);
             }

@@ -10,20 +10,22 @@
 
 mod bulk;
 mod effects;
+mod haunts;
 mod links;
 mod process;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use muster_proto::machine::{Gate, Input, Output};
+use muster_proto::machine::{Input, Output};
 use muster_proto::wire::Frame;
-use muster_proto::{Digest, LinkId, Peer, Span, Time};
+use muster_proto::{Digest, LinkId, Lsn, Peer, Span, Time};
 
 use crate::agenda::Agenda;
 use crate::brain::{ActorId, Brain, Casting, Happening, Launch, Observer, Sight, Wish};
 use crate::disk::Journal;
 use crate::network::{ConnId, Network, Which};
 use crate::rng::Rng;
+use crate::world::haunts::Haunts;
 
 /// A world of `B`s watched by an `O`.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub struct World<B: Brain, O> {
     agenda: Agenda<Event>,
     actors: Vec<Actor<B>>,
     network: Network,
+    haunts: Haunts,
     rng: Rng,
     /// How it is laid out.
     pub layout: Layout,
@@ -99,16 +102,53 @@ impl Default for Layout {
 /// What is on the agenda.
 #[derive(Debug)]
 enum Event {
-    Wake { actor: ActorId, life: u32 },
-    Dial { actor: ActorId, life: u32, dial: usize },
-    Arrive { conn: ConnId, from: Which },
-    Silence { conn: ConnId, which: Which, silence: u32 },
-    Flushed { actor: ActorId, life: u32 },
-    FetchEnd { actor: ActorId, life: u32, fetch: u64 },
-    RunEnd { actor: ActorId, life: u32, run: u64 },
-    Restart { actor: ActorId },
-    Resume { actor: ActorId },
-    Heal { from: ActorId, to: ActorId },
+    Wake {
+        actor: ActorId,
+        life: u32,
+    },
+    Dial {
+        actor: ActorId,
+        life: u32,
+        dial: usize,
+    },
+    Arrive {
+        conn: ConnId,
+        from: Which,
+    },
+    Silence {
+        conn: ConnId,
+        which: Which,
+        silence: u32,
+    },
+    Flushed {
+        actor: ActorId,
+        life: u32,
+    },
+    FetchEnd {
+        actor: ActorId,
+        life: u32,
+        fetch: u64,
+    },
+    RunEnd {
+        actor: ActorId,
+        life: u32,
+        run: u64,
+    },
+    KillEnd {
+        actor: ActorId,
+        life: u32,
+        run: u64,
+    },
+    Restart {
+        actor: ActorId,
+    },
+    Resume {
+        actor: ActorId,
+    },
+    Heal {
+        from: ActorId,
+        to: ActorId,
+    },
 }
 
 /// A host: what is constant, what outlives the process, and the process.
@@ -131,11 +171,11 @@ struct Process<B> {
     links_made: u32,
     dials: Vec<Dial>,
     wake: Option<Time>,
-    forgets: VecDeque<(muster_proto::Lsn, Digest)>,
+    /// What waits for the journal, by record and then by arrival, as the driver keeps it.
+    gated: VecDeque<(Lsn, Gated)>,
     fetches: BTreeMap<u64, Fetch>,
     fetches_made: u64,
     runs: BTreeMap<u64, Launch>,
-    runs_made: u64,
     inputs: u64,
 }
 
@@ -145,10 +185,21 @@ struct Link {
     conn: ConnId,
     which: Which,
     peer: ActorId,
-    /// What waits for the journal, and what waits behind that.
-    outbox: VecDeque<(Gate, Frame)>,
     /// Whether the subordinate has not yet said all it holds.
     greeting: bool,
+}
+
+/// An effect that must not precede a record.
+#[derive(Debug)]
+enum Gated {
+    Frame { link: LinkId, frame: Frame },
+    Forget(Digest),
+}
+
+impl Gated {
+    fn forgets(&self, what: Digest) -> bool {
+        matches!(self, Gated::Forget(digest) if *digest == what)
+    }
 }
 
 #[derive(Debug)]
@@ -177,6 +228,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             agenda: Agenda::new(),
             actors: Vec::new(),
             network: Network::new(layout.loss_permille, layout.jitter_percent),
+            haunts: Haunts::default(),
             rng: Rng::new(seed),
             layout,
             observer,
@@ -196,7 +248,8 @@ impl<B: Brain, O: Observer> World<B, O> {
             paused: false,
             backlog: Vec::new(),
         });
-        self.agenda.enter(self.now + delay, Event::Restart { actor });
+        self.agenda
+            .enter(self.now + delay, Event::Restart { actor });
         actor
     }
 
@@ -242,10 +295,15 @@ impl<B: Brain, O: Observer> World<B, O> {
             Event::Wake { actor, life } => self.wake(actor, life),
             Event::Dial { actor, life, dial } => self.dial(actor, life, dial),
             Event::Arrive { conn, from } => self.arrive(conn, from),
-            Event::Silence { conn, which, silence } => self.silence_lasted(conn, which, silence),
+            Event::Silence {
+                conn,
+                which,
+                silence,
+            } => self.silence_lasted(conn, which, silence),
             Event::Flushed { actor, life } => self.flushed(actor, life),
             Event::FetchEnd { actor, life, fetch } => self.fetch_ended(actor, life, fetch),
             Event::RunEnd { actor, life, run } => self.run_ended(actor, life, run),
+            Event::KillEnd { actor, life, run } => self.run_killed(actor, life, run),
             Event::Restart { actor } => self.start(actor),
             Event::Resume { actor } => self.resume(actor),
             Event::Heal { from, to } => self.heal(from, to),
@@ -259,7 +317,8 @@ impl<B: Brain, O: Observer> World<B, O> {
             | Event::Dial { actor, .. }
             | Event::FetchEnd { actor, .. }
             | Event::Flushed { actor, .. }
-            | Event::RunEnd { actor, .. } => Some(actor),
+            | Event::RunEnd { actor, .. }
+            | Event::KillEnd { actor, .. } => Some(actor),
             Event::Arrive { conn, from } => self.end_actor(conn, from.other()),
             Event::Silence { conn, which, .. } => self.end_actor(conn, which),
             Event::Restart { .. } | Event::Resume { .. } | Event::Heal { .. } => None,
@@ -328,7 +387,9 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     fn process(&mut self, actor: ActorId, life: u32) -> Option<&mut Process<B>> {
         let actor = &mut self.actors[actor.0];
-        (actor.lives == life).then_some(actor.process.as_mut()).flatten()
+        (actor.lives == life)
+            .then_some(actor.process.as_mut())
+            .flatten()
     }
 
     fn saw(&mut self, sight: &Sight<'_>) {
@@ -359,7 +420,10 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     /// Its brain, while it is up.
     pub fn brain(&self, actor: ActorId) -> Option<&B> {
-        self.actors[actor.0].process.as_ref().map(|process| &process.brain)
+        self.actors[actor.0]
+            .process
+            .as_ref()
+            .map(|process| &process.brain)
     }
 
     /// What it is made of.
@@ -372,9 +436,14 @@ impl<B: Brain, O: Observer> World<B, O> {
         &self.actors[actor.0].journal
     }
 
-    /// The contents it holds.
-    pub fn contents(&self, actor: ActorId) -> BTreeSet<Digest> {
-        self.actors[actor.0].contents.keys().copied().collect()
+    /// The contents it holds and how long they are.
+    pub fn held(&self, actor: ActorId) -> &BTreeMap<Digest, u64> {
+        &self.actors[actor.0].contents
+    }
+
+    /// How often its process has started.
+    pub fn lives(&self, actor: ActorId) -> u32 {
+        self.actors[actor.0].lives
     }
 
     /// Puts contents on an actor's disk, as a user's command does with inputs.

@@ -1,7 +1,8 @@
 //! Contents move and runs make them.
 
 use muster_proto::machine::{FetchEnd, Input};
-use muster_proto::{Attempt, Digest, LinkId, Span};
+use muster_proto::wire::Frame;
+use muster_proto::{Digest, LinkId, Span};
 
 use crate::brain::{ActorId, Brain, Happening, Launch, Observer, Sight};
 use crate::play;
@@ -9,12 +10,18 @@ use crate::world::{Event, Fetch, World};
 
 /// How long a transfer that a cut holds up waits before it is looked at again.
 const STALLED: Span = Span::secs(1);
+/// How long a killed run's processes may take to end.
+const KILL_US_MAX: u64 = 300_000;
 
 impl<B: Brain, O: Observer> World<B, O> {
     pub(super) fn fetch(&mut self, actor: ActorId, link: LinkId, digest: Digest, bytes: u64) {
         let host = &self.actors[actor.0];
         let (life, latency_us) = (host.lives, host.casting.latency_us);
-        let Some(held) = host.process.as_ref().and_then(|process| process.links.get(&link)) else {
+        let Some(held) = host
+            .process
+            .as_ref()
+            .and_then(|process| process.links.get(&link))
+        else {
             return;
         };
         let peer = held.peer;
@@ -23,6 +30,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
+        process.gated.retain(|(_, effect)| !effect.forgets(digest));
         process.fetches_made += 1;
         let fetch = process.fetches_made;
         let asked = Fetch {
@@ -39,6 +47,24 @@ impl<B: Brain, O: Observer> World<B, O> {
             .enter(self.now + travel, Event::FetchEnd { actor, life, fetch });
     }
 
+    /// Contents that are wanted anew before they were given up stay.
+    fn take_back(&mut self, actor: ActorId, digest: Digest) {
+        if let Some(process) = &mut self.actors[actor.0].process {
+            process.gated.retain(|(_, effect)| !effect.forgets(digest));
+        }
+    }
+
+    /// A user's command puts the files of its tasks into the master's store before it submits them.
+    pub(super) fn stock(&mut self, master: ActorId, frame: &Frame) {
+        if let Frame::Submit(submit) = frame {
+            let own = submit.tasks.iter().flat_map(|task| &task.inputs);
+            for input in submit.template.inputs.iter().chain(own) {
+                self.put(master, input.file.digest, input.file.bytes);
+                self.take_back(master, input.file.digest);
+            }
+        }
+    }
+
     pub(super) fn fetch_ended(&mut self, actor: ActorId, life: u32, fetch: u64) {
         let Some(asked) = self
             .process(actor, life)
@@ -46,7 +72,8 @@ impl<B: Brain, O: Observer> World<B, O> {
         else {
             return;
         };
-        let (peer, peer_life, digest, bytes) = (asked.peer, asked.peer_life, asked.digest, asked.bytes);
+        let (peer, peer_life, digest, bytes) =
+            (asked.peer, asked.peer_life, asked.digest, asked.bytes);
         let host = &self.actors[peer.0];
         let cut = self.network.is_cut(actor, peer) || self.network.is_cut(peer, actor);
         if cut || host.paused {
@@ -67,7 +94,11 @@ impl<B: Brain, O: Observer> World<B, O> {
     /// Tells a brain how a fetch ended.
     pub(super) fn end_fetch(&mut self, actor: ActorId, fetch: u64, end: FetchEnd) {
         let host = &mut self.actors[actor.0];
-        let Some(asked) = host.process.as_mut().and_then(|process| process.fetches.remove(&fetch)) else {
+        let Some(asked) = host
+            .process
+            .as_mut()
+            .and_then(|process| process.fetches.remove(&fetch))
+        else {
             return;
         };
         let (link, digest) = (asked.link, asked.digest);
@@ -80,55 +111,70 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     pub(super) fn start_run(&mut self, actor: ActorId, launch: Launch) {
         let host = &mut self.actors[actor.0];
-        let (life, attempt) = (host.lives, launch.attempt);
+        let (life, attempt, run) = (host.lives, launch.attempt, launch.run);
         let lacks = launch
             .inputs
             .iter()
             .find(|digest| !host.contents.contains_key(digest))
             .copied();
-        let takes = play::wall(&launch);
         let Some(process) = &mut host.process else {
             return;
         };
-        process.runs_made += 1;
-        let run = process.runs_made;
-        let twice = process.runs.values().any(|other| other.attempt == attempt);
-        process.runs.insert(run, launch.clone());
+        let again = process.runs.insert(run, launch.clone()).is_some();
         if let Some(digest) = lacks {
             self.wrong("staging", format!("{attempt} starts without {digest:?}"));
         }
-        if twice {
-            self.wrong("ledger", format!("{attempt} runs twice at once on actor {}", actor.0));
+        if again {
+            self.wrong(
+                "ledger",
+                format!("actor {} uses the number of a run twice", actor.0),
+            );
         }
-        self.saw(&Sight::Started { actor, launch: &launch });
-        self.agenda.enter(self.now + takes, Event::RunEnd { actor, life, run });
+        self.saw(&Sight::Started {
+            actor,
+            launch: &launch,
+        });
+        let at = self.now + play::wall(&launch);
+        self.agenda.enter(at, Event::RunEnd { actor, life, run });
     }
 
     pub(super) fn run_ended(&mut self, actor: ActorId, life: u32, run: u64) {
-        let Some(launch) = self.process(actor, life).and_then(|process| process.runs.remove(&run)) else {
+        let Some(launch) = self
+            .process(actor, life)
+            .and_then(|process| process.runs.remove(&run))
+        else {
             return;
         };
         let attempt = launch.attempt;
         let host = &mut self.actors[actor.0];
         let ran = play::ran(&launch, &host.casting.peer.name);
-        host.contents.extend(ran.files().map(|file| (file.digest, file.bytes)));
+        host.contents
+            .extend(ran.files().map(|file| (file.digest, file.bytes)));
         let ended = Sight::Ended {
             actor,
             attempt,
             ran: &ran,
         };
         self.observer.saw(self.now, &ended);
-        self.feed(actor, Input::Local(Happening::Ended(attempt, Box::new(ran))));
+        self.feed(actor, Input::Local(Happening::Ended(run, Box::new(ran))));
     }
 
-    pub(super) fn kill_run(&mut self, actor: ActorId, attempt: Attempt) {
-        let Some(process) = &mut self.actors[actor.0].process else {
+    /// A kill takes its time, and the run may end by itself meanwhile.
+    pub(super) fn kill_run(&mut self, actor: ActorId, run: u64) {
+        let life = self.actors[actor.0].lives;
+        let at = self.now + Span(self.rng.between(500, KILL_US_MAX));
+        self.agenda.enter(at, Event::KillEnd { actor, life, run });
+    }
+
+    pub(super) fn run_killed(&mut self, actor: ActorId, life: u32, run: u64) {
+        let Some(launch) = self
+            .process(actor, life)
+            .and_then(|process| process.runs.remove(&run))
+        else {
             return;
         };
-        let before = process.runs.len();
-        process.runs.retain(|_, launch| launch.attempt != attempt);
-        if process.runs.len() < before {
-            self.saw(&Sight::Cut { actor, attempt });
-        }
+        let attempt = launch.attempt;
+        self.saw(&Sight::Cut { actor, attempt });
+        self.feed(actor, Input::Local(Happening::Killed(run)));
     }
 }

@@ -7,7 +7,7 @@ use muster_proto::{Digest, LinkId, Lsn, Span};
 
 use crate::brain::{ActorId, Brain, Observer, Sight, Wish};
 use crate::world::links::Farewell;
-use crate::world::{Event, Mutant, World};
+use crate::world::{Event, Gated, Mutant, World};
 
 impl<B: Brain, O: Observer> World<B, O> {
     pub(super) fn perform(&mut self, actor: ActorId, out: Vec<Output<Vec<u8>, Wish>>) {
@@ -15,11 +15,15 @@ impl<B: Brain, O: Observer> World<B, O> {
             match output {
                 Output::Record(record) => self.actors[actor.0].journal.append(record),
                 Output::Send { link, frame, gate } => self.send(actor, link, frame, gate),
-                Output::Fetch { link, digest, bytes } => self.fetch(actor, link, digest, bytes),
+                Output::Fetch {
+                    link,
+                    digest,
+                    bytes,
+                } => self.fetch(actor, link, digest, bytes),
                 Output::Forget { digest, gate } => self.forget(actor, digest, gate),
                 Output::Close { link, .. } => self.close(actor, link),
                 Output::Local(Wish::Start(launch)) => self.start_run(actor, launch),
-                Output::Local(Wish::Kill(attempt)) => self.kill_run(actor, attempt),
+                Output::Local(Wish::Kill(run)) => self.kill_run(actor, run),
             }
         }
         self.flush(actor);
@@ -41,88 +45,78 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
         let host = &mut self.actors[actor.0];
         for record in host.journal.end_flush() {
-            self.observer.saw(self.now, &Sight::Durable { actor, record });
+            self.observer
+                .saw(self.now, &Sight::Durable { actor, record });
         }
         self.flush(actor);
-        let Some(process) = self.process(actor, life) else {
-            return;
-        };
-        let links: Vec<LinkId> = process.links.keys().copied().collect();
-        for link in links {
-            self.drain(actor, link);
-        }
         let durable = self.actors[actor.0].journal.durable();
-        let Some(process) = self.process(actor, life) else {
-            return;
-        };
-        let ready = process.forgets.iter().take_while(|(lsn, _)| *lsn <= durable).count();
-        let ready: Vec<Digest> = process.forgets.drain(..ready).map(|(_, digest)| digest).collect();
-        for digest in ready {
-            self.forget(actor, digest, Gate::Now);
+        loop {
+            let Some(process) = self.process(actor, life) else {
+                return;
+            };
+            if process.gated.front().is_none_or(|(lsn, _)| *lsn > durable) {
+                return;
+            }
+            match process.gated.pop_front() {
+                Some((_, Gated::Frame { link, frame })) => self.leave(actor, link, frame),
+                Some((_, Gated::Forget(digest))) => self.give_away(actor, digest),
+                None => return,
+            }
         }
     }
 
     fn send(&mut self, actor: ActorId, link: LinkId, frame: Frame, gate: Gate) {
-        let gate = self.gate(actor, gate);
-        if let Gate::Durable(lsn) = gate
-            && lsn > self.actors[actor.0].journal.appended()
-        {
+        match self.waits_for(actor, gate) {
+            Some(lsn) => self.hold(actor, lsn, Gated::Frame { link, frame }),
+            None => self.leave(actor, link, frame),
+        }
+    }
+
+    fn forget(&mut self, actor: ActorId, digest: Digest, gate: Gate) {
+        match self.waits_for(actor, gate) {
+            Some(lsn) => self.hold(actor, lsn, Gated::Forget(digest)),
+            None => self.give_away(actor, digest),
+        }
+    }
+
+    /// The record that a gate still waits for; one mutant waits for none.
+    fn waits_for(&mut self, actor: ActorId, gate: Gate) -> Option<Lsn> {
+        let host = &self.actors[actor.0];
+        let Gate::Durable(lsn) = gate else {
+            return None;
+        };
+        if lsn > host.journal.appended() {
+            let name = host.casting.peer.to_string();
             self.wrong(
                 "gate",
-                format!("actor {} waits for {lsn}, which it has not written", actor.0),
+                format!("{name} waits for {lsn}, which it has not written"),
             );
+            return None;
         }
-        let Some(process) = &mut self.actors[actor.0].process else {
-            return;
-        };
-        // A link that went down while the brain was at work: what is sent there is lost.
-        if let Some(link) = process.links.get_mut(&link) {
-            link.outbox.push_back((gate, frame));
-        }
-        self.drain(actor, link);
+        let blind = host.casting.peer.role == Role::Master
+            && self.layout.mutant == Some(Mutant::AckBeforeDurable);
+        (!blind && lsn > host.journal.durable()).then_some(lsn)
     }
 
-    /// What gates mean; one mutant does not know.
-    fn gate(&self, actor: ActorId, gate: Gate) -> Gate {
-        let master = self.actors[actor.0].casting.peer.role == Role::Master;
-        match self.layout.mutant {
-            Some(Mutant::AckBeforeDurable) if master => Gate::Now,
-            Some(Mutant::AckBeforeDurable | Mutant::SkipFence | Mutant::ForgetHeld) | None => gate,
+    fn hold(&mut self, actor: ActorId, lsn: Lsn, effect: Gated) {
+        if let Some(process) = &mut self.actors[actor.0].process {
+            let at = process.gated.partition_point(|(held, _)| *held <= lsn);
+            process.gated.insert(at, (lsn, effect));
         }
     }
 
-    fn is_open(&self, actor: ActorId, gate: Gate) -> bool {
-        match gate {
-            Gate::Now => true,
-            Gate::Durable(lsn) => lsn <= self.actors[actor.0].journal.durable(),
-        }
+    fn give_away(&mut self, actor: ActorId, digest: Digest) {
+        self.actors[actor.0].contents.remove(&digest);
+        self.saw(&Sight::Forgot { actor, digest });
     }
 
-    /// Lets leave what may, in order: a frame that waits holds up those behind it.
-    fn drain(&mut self, actor: ActorId, link: LinkId) {
-        loop {
-            let Some(process) = &self.actors[actor.0].process else {
-                return;
-            };
-            let Some((gate, _)) = process.links.get(&link).and_then(|held| held.outbox.front()) else {
-                return;
-            };
-            if !self.is_open(actor, *gate) {
-                return;
-            }
-            self.leave(actor, link);
-        }
-    }
-
-    fn leave(&mut self, actor: ActorId, link: LinkId) {
+    /// A frame leaves; if its link is gone it is lost, as its peer's answer would be.
+    fn leave(&mut self, actor: ActorId, link: LinkId, frame: Frame) {
         let mutant = self.layout.mutant;
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
         let Some(held) = process.links.get_mut(&link) else {
-            return;
-        };
-        let Some((_, frame)) = held.outbox.pop_front() else {
             return;
         };
         let (conn, which, to) = (held.conn, held.which, held.peer);
@@ -139,29 +133,9 @@ impl<B: Brain, O: Observer> World<B, O> {
             frame: &frame,
         };
         self.observer.saw(self.now, &sight);
+        self.haunts.left(actor, to, &frame);
         let parcel = self.wrap(frame);
         self.post(conn, which, parcel);
-    }
-
-    fn forget(&mut self, actor: ActorId, digest: Digest, gate: Gate) {
-        let gate = self.gate(actor, gate);
-        let waits = match gate {
-            Gate::Durable(lsn) if !self.is_open(actor, gate) => Some(lsn),
-            Gate::Durable(_) | Gate::Now => None,
-        };
-        match waits {
-            Some(lsn) => self.forget_later(actor, lsn, digest),
-            None => {
-                self.actors[actor.0].contents.remove(&digest);
-                self.saw(&Sight::Forgot { actor, digest });
-            }
-        }
-    }
-
-    fn forget_later(&mut self, actor: ActorId, lsn: Lsn, digest: Digest) {
-        if let Some(process) = &mut self.actors[actor.0].process {
-            process.forgets.push_back((lsn, digest));
-        }
     }
 
     fn close(&mut self, actor: ActorId, link: LinkId) {

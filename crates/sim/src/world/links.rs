@@ -71,7 +71,6 @@ impl<B: Brain, O: Observer> World<B, O> {
                 conn,
                 which,
                 peer,
-                outbox: std::collections::VecDeque::new(),
                 greeting: which == Which::Dialler,
             },
         );
@@ -79,7 +78,9 @@ impl<B: Brain, O: Observer> World<B, O> {
         let side = match (which, identity.role) {
             (Which::Dialler, _) => Side::Superior,
             (Which::Dialled, Role::User) => Side::User,
-            (Which::Dialled, Role::Master | Role::Foreman | Role::Worker | Role::Catalog) => Side::Subordinate,
+            (Which::Dialled, Role::Master | Role::Foreman | Role::Worker | Role::Catalog) => {
+                Side::Subordinate
+            }
         };
         self.saw(&Sight::LinkUp { actor, peer });
         let peer = identity;
@@ -122,7 +123,8 @@ impl<B: Brain, O: Observer> World<B, O> {
             if let Some(connection) = self.network.get(conn) {
                 connection.ways[from as usize].moving = true;
             }
-            self.agenda.enter(at.max(self.now), Event::Arrive { conn, from });
+            self.agenda
+                .enter(at.max(self.now), Event::Arrive { conn, from });
         }
     }
 
@@ -154,7 +156,9 @@ impl<B: Brain, O: Observer> World<B, O> {
                 let frame = self.decode(&bytes);
                 self.deliver(sender, receiver, link, frame);
             }
-            (Some((_, Parcel::Plain(frame))), Stage::Open(link)) => self.deliver(sender, receiver, link, *frame),
+            (Some((_, Parcel::Plain(frame))), Stage::Open(link)) => {
+                self.deliver(sender, receiver, link, *frame)
+            }
             (Some((_, Parcel::Closed)), _) => self.give_up(conn, from.other(), Farewell::Silent),
             (Some(_) | None, Stage::Opening | Stage::Open(_) | Stage::Gone) => {}
         }
@@ -196,7 +200,9 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     fn decode(&self, bytes: &[u8]) -> Frame {
         let (header, payload) = bytes.split_at(HEADER_BYTES);
-        let header = header.try_into().expect("the slice was split at the header's length");
+        let header = header
+            .try_into()
+            .expect("the slice was split at the header's length");
         let header = Header::read(header).expect("what a brain sends has a good header");
         Frame::decode(header, payload).expect("what a brain sends decodes")
     }
@@ -208,6 +214,8 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
         let frame = &frame;
         self.saw(&Sight::Came { from, to, frame });
+        self.haunts.came(from, to, frame);
+        self.stock(to, frame);
         let frame = frame.clone();
         self.feed(to, Input::Frame { link, frame });
     }
@@ -286,8 +294,10 @@ impl<B: Brain, O: Observer> World<B, O> {
         if end.stage == Stage::Gone {
             return;
         }
-        let (actor, peer, gone, was_deaf) = (end.actor, other.actor, other.stage == Stage::Gone, end.deaf);
-        let stopped = |host: ActorId| self.actors[host.0].process.is_none() || self.actors[host.0].paused;
+        let (actor, peer, gone, was_deaf) =
+            (end.actor, other.actor, other.stage == Stage::Gone, end.deaf);
+        let stopped =
+            |host: ActorId| self.actors[host.0].process.is_none() || self.actors[host.0].paused;
         let deaf = gone || stopped(actor) || stopped(peer) || self.network.is_cut(peer, actor);
         if deaf == was_deaf {
             return;
@@ -302,7 +312,14 @@ impl<B: Brain, O: Observer> World<B, O> {
         if deaf {
             let heard_before = Span(self.rng.below(KEEP_ALIVE.0));
             let at = self.now + (IDLE - heard_before);
-            self.agenda.enter(at, Event::Silence { conn, which, silence });
+            self.agenda.enter(
+                at,
+                Event::Silence {
+                    conn,
+                    which,
+                    silence,
+                },
+            );
         }
     }
 

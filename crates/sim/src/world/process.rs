@@ -19,7 +19,12 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
         host.lives += 1;
         let life = host.lives;
-        let brain = B::start(now, &host.casting.part, host.journal.replay());
+        let brain = B::start(
+            now,
+            &host.casting.part,
+            host.journal.replay(),
+            &host.contents,
+        );
         let dials = host.casting.dials.iter().map(|&superior| Dial {
             superior,
             pause: REDIAL_MIN,
@@ -32,13 +37,13 @@ impl<B: Brain, O: Observer> World<B, O> {
             links_made: 0,
             dials,
             wake: None,
-            forgets: VecDeque::new(),
+            gated: VecDeque::new(),
             fetches: BTreeMap::new(),
             fetches_made: 0,
             runs: BTreeMap::new(),
-            runs_made: 0,
             inputs: 0,
         });
+        self.haunts.starts(actor);
         self.saw(&Sight::Up { actor, life });
         for dial in 0..superiors {
             self.plan_dial(actor, dial);

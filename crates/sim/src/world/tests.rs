@@ -1,6 +1,6 @@
 //! The world's own promises, tried with toy brains.
 
-use muster_proto::machine::{Deadline, FetchEnd, Machine};
+use muster_proto::machine::{Deadline, FetchEnd, Gate, Machine};
 use muster_proto::peer::Role;
 use muster_proto::wire::Started;
 use muster_proto::{Epoch, Lsn, MasterId, Resources, TaskId, Try};
@@ -35,7 +35,10 @@ fn a_long_cut_is_noticed_by_each_end_for_itself_and_the_subordinate_comes_back()
     world.run_until(secs(59));
     let downs = world.observer.times("down");
     assert_eq!(downs.len(), 2);
-    assert!(downs.iter().all(|at| (secs(25)..=secs(30)).contains(at)), "{downs:?}");
+    assert!(
+        downs.iter().all(|at| (secs(25)..=secs(30)).contains(at)),
+        "{downs:?}"
+    );
     assert_ne!(downs[0], downs[1], "no common clock");
     world.run_until(secs(70));
     let ups = world.observer.times("up");
@@ -56,7 +59,11 @@ fn of_a_one_way_cut_the_deaf_end_tires_first_and_the_other_much_later() {
     let worker = world.observer.times("1 link down");
     assert!((secs(25)..=secs(30)).contains(&master[0]), "{master:?}");
     assert!(worker[0] >= master[0] + Span::secs(15), "{worker:?}");
-    assert_eq!(world.observer.count("up"), 2, "nothing gets through to make a new one");
+    assert_eq!(
+        world.observer.count("up"),
+        2,
+        "nothing gets through to make a new one"
+    );
 }
 
 #[test]
@@ -137,9 +144,9 @@ fn contents_come_if_the_peer_has_them() {
         ends.contains(&"1 fetched Held") && ends.contains(&"1 fetched Absent"),
         "{ends:?}"
     );
-    assert!(world.contents(WORKER).contains(&play::digest(1)));
+    assert!(world.held(WORKER).contains_key(&play::digest(1)));
     world.kill(WORKER, None);
-    assert!(world.contents(WORKER).is_empty(), "a worker's store is scratch");
+    assert!(world.held(WORKER).is_empty(), "a worker's store is scratch");
 }
 
 #[test]
@@ -187,7 +194,10 @@ fn populate<O: Observer>(world: &mut World<Toy, O>, subordinate: Toy) {
         shape: Resources::cores(1),
     };
     world.add(casting(Role::Master, "m", Toy::QUIET, vec![]), Span::ZERO);
-    world.add(casting(Role::Worker, "w", subordinate, vec![MASTER]), Span::ZERO);
+    world.add(
+        casting(Role::Worker, "w", subordinate, vec![MASTER]),
+        Span::ZERO,
+    );
 }
 
 /// A brain that counts aloud every half second, writes each number down first, or asks for contents.
@@ -227,7 +237,7 @@ impl Toy {
 impl Brain for Toy {
     type Part = Toy;
 
-    fn start(_: Time, part: &Toy, records: &[Vec<u8>]) -> Toy {
+    fn start(_: Time, part: &Toy, records: &[Vec<u8>], _: &BTreeMap<Digest, u64>) -> Toy {
         Toy {
             counted: records.len() as u64,
             ..part.clone()
@@ -265,7 +275,10 @@ impl Machine for Toy {
                 if self.writes {
                     out.push(Output::Record(vec![0]));
                 }
-                let round = Try { epoch: Epoch(1), n: 1 };
+                let round = Try {
+                    epoch: Epoch(1),
+                    n: 1,
+                };
                 let attempts = vec![(TaskId(self.counted), round)];
                 let frame = Frame::Started(Started {
                     master: MasterId(1),

@@ -1,0 +1,270 @@
+//! From a seed: who there is, what is to be done.
+
+use muster_proto::task::{
+    Algorithm, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template,
+};
+use muster_proto::task::{FileRef, Words};
+use muster_proto::{MasterId, Peer, RelPath, Resources, Role, Span, Time};
+
+use crate::brain::{ActorId, Casting};
+use crate::cast::Part;
+use crate::checkers::Roll;
+use crate::play::{Play, digest, output_name};
+use crate::rng::Rng;
+use crate::storm::Profile;
+use crate::user::{Act, Script};
+use crate::world::{Codec, Layout};
+
+/// A world as drawn.
+#[derive(Debug)]
+pub struct Drawn {
+    /// How it is laid out.
+    pub layout: Layout,
+    /// Who lives in it, in order of their numbers.
+    pub castings: Vec<Casting<Part>>,
+    /// Who is who.
+    pub roll: Roll,
+    /// How long faults rage.
+    pub rage: Span,
+    /// Mean time between two faults.
+    pub calm: Span,
+}
+
+/// Draws a world.
+pub fn draw(seed: u64, profile: &Profile) -> Drawn {
+    let mut rng = Rng::new(seed).fork(1);
+    let mut cast = Casts::default();
+    cast.masters(&mut rng, profile);
+    cast.foremen(&mut rng, profile);
+    cast.workers(&mut rng, profile);
+    cast.users(&mut rng, profile);
+    let layout = Layout {
+        codec: Codec::On,
+        fsync_us: *rng.pick(&[(50, 500), (500, 8_000), (2_000, 60_000), (1_000, 900_000)]),
+        fetch_fails_permille: *rng.pick(&[0, 0, 10, 100]),
+        bulk_bytes_per_s: *rng.pick(&[1_000_000, 100_000_000]),
+        loss_permille: *rng.pick(&[0, 10, 100, 300]),
+        jitter_percent: *rng.pick(&[0, 20, 200]),
+        check_every: 7,
+        mutant: profile.mutant,
+    };
+    Drawn {
+        layout,
+        castings: cast.castings,
+        roll: cast.roll,
+        rage: Span::secs(rng.between(30, 240)),
+        calm: Span::millis(rng.between(500, 15_000)),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Casts {
+    castings: Vec<Casting<Part>>,
+    roll: Roll,
+    masters: Vec<ActorId>,
+    foremen: Vec<ActorId>,
+    uids: u64,
+}
+
+impl Casts {
+    fn cast(&mut self, role: Role, part: Part, dials: Vec<ActorId>, latency_us: u64) -> ActorId {
+        let actor = ActorId(self.castings.len());
+        self.castings.push(Casting {
+            peer: Peer {
+                role,
+                site: format!("site{}", actor.0 % 3),
+                name: format!("{role}{}", actor.0),
+            },
+            part,
+            dials,
+            latency_us,
+            shape: Resources::default(),
+        });
+        actor
+    }
+
+    fn masters(&mut self, rng: &mut Rng, profile: &Profile) {
+        for _ in 0..rng.between(1, profile.masters_max) {
+            let queue = MasterId(1_000 + self.castings.len() as u64);
+            let part = Part::Master {
+                seed: rng.next(),
+                queue,
+            };
+            let master = self.cast(Role::Master, part, Vec::new(), 0);
+            self.masters.push(master);
+            self.roll.masters.push((master, queue));
+        }
+    }
+
+    /// Foremen serve some of the masters, or stand under another foreman.
+    fn foremen(&mut self, rng: &mut Rng, profile: &Profile) {
+        for _ in 0..rng.between(0, profile.foremen_max) {
+            let under_foreman = !self.foremen.is_empty() && rng.permille(300);
+            let dials = if under_foreman {
+                vec![*rng.pick(&self.foremen)]
+            } else {
+                some_of(&self.masters, rng)
+            };
+            let part = Part::Foreman {
+                name: format!("foreman{}", self.castings.len()),
+                seed: rng.next(),
+                cache_bytes_max: *rng.pick(&[0, 50_000, 1 << 30]),
+            };
+            let latency_us = *rng.pick(&[300, 5_000, 40_000, 120_000]);
+            let foreman = self.cast(Role::Foreman, part, dials, latency_us);
+            self.foremen.push(foreman);
+        }
+    }
+
+    /// Every superior has a worker, so that whatever is submitted can run; the others stand anywhere.
+    fn workers(&mut self, rng: &mut Rng, profile: &Profile) {
+        let superiors: Vec<ActorId> = self.masters.iter().chain(&self.foremen).copied().collect();
+        let more = rng.between(0, profile.workers_max);
+        for n in 0..superiors.len() as u64 + more {
+            let superior = match superiors.get(n as usize) {
+                Some(superior) => *superior,
+                None => *rng.pick(&superiors),
+            };
+            let shape = Resources {
+                cores_milli: 1_000 * rng.between(1, 4) as u32,
+                gpus: u32::from(rng.permille(300)),
+                memory_bytes: rng.between(2, 8) << 30,
+                disk_bytes: 100 << 30,
+            };
+            let part = Part::Worker {
+                name: format!("worker{}", self.castings.len()),
+                shape,
+                cache_bytes_max: *rng.pick(&[0, 50_000, 1 << 30]),
+            };
+            let worker = self.cast(Role::Worker, part, vec![superior], rng.between(100, 2_000));
+            self.castings[worker.0].shape = shape;
+            self.roll.workers.push((worker, shape));
+        }
+    }
+
+    fn users(&mut self, rng: &mut Rng, profile: &Profile) {
+        for master in self.masters.clone() {
+            for _ in 0..rng.between(1, 2) {
+                let largest = self.worker_under(master);
+                let mut acts = Vec::new();
+                for _ in 0..rng.between(1, profile.submits_max) {
+                    let at = Time(rng.below(60_000_000));
+                    let (template, tasks) = self.submit(rng, profile, largest);
+                    acts.push((at, Act::Submit(Box::new(template), tasks)));
+                }
+                if rng.permille(400) {
+                    let of = rng.between(2, 9);
+                    let rest = rng.below(of);
+                    acts.push((Time(rng.below(90_000_000)), Act::Cancel { of, rest }));
+                }
+                acts.sort_by_key(|(at, _)| *at);
+                let script = Script {
+                    session: rng.next(),
+                    acts,
+                    asks_every: Span::secs(rng.between(3, 30)),
+                };
+                let latency_us = rng.between(500, 50_000);
+                self.cast(Role::User, Part::User(script), vec![master], latency_us);
+            }
+        }
+    }
+
+    /// The shape of the worker that stands directly under a master; there is one.
+    fn worker_under(&self, master: ActorId) -> Resources {
+        let direct = self
+            .castings
+            .iter()
+            .filter(|casting| casting.peer.role == Role::Worker);
+        let mut direct = direct.filter(|casting| casting.dials.contains(&master));
+        direct
+            .next()
+            .map(|casting| casting.shape)
+            .unwrap_or_default()
+    }
+
+    fn submit(
+        &mut self,
+        rng: &mut Rng,
+        profile: &Profile,
+        largest: Resources,
+    ) -> (Template, Vec<TaskBody>) {
+        let outputs = *rng.pick(&[0, 0, 1, 3]);
+        let slow = *rng.pick(&[20_000, 500_000, 4_000_000, 20_000_000]);
+        let fails_permille = *rng.pick(&[0, 0, 100, 500]);
+        let template = Template {
+            command: Command::Exec(Words::new(&["play"]).unwrap_or_default()),
+            environment: Vec::new(),
+            inputs: files(rng, "t"),
+            outputs: (0..outputs).map(declared).collect(),
+            resources: request(rng, largest),
+            policy: Policy {
+                priority: rng.between(0, 4) as i32 - 2,
+                retries: rng.between(0, 3) as u16,
+                wall_max: rng.permille(200).then_some(Span(slow)),
+                fast_abort_percent: rng.permille(200).then_some(400),
+                algorithm: rng.pick(&Algorithm::ALL).0,
+                preferred: vec!["site1".to_owned()],
+            },
+            category: format!("c{}", rng.below(3)),
+        };
+        let mut tasks = Vec::new();
+        for _ in 0..rng.between(1, profile.tasks_max) {
+            self.uids += 1;
+            let play = Play {
+                uid: self.uids,
+                wall_us: rng.between(slow / 10, slow + slow / 2),
+                fails_permille,
+                outputs,
+            };
+            tasks.push(TaskBody {
+                words: play.words().unwrap_or_default(),
+                inputs: files(rng, "b").into(),
+                outputs: Box::default(),
+            });
+        }
+        (template, tasks)
+    }
+}
+
+fn some_of(actors: &[ActorId], rng: &mut Rng) -> Vec<ActorId> {
+    let mut some: Vec<ActorId> = actors
+        .iter()
+        .copied()
+        .filter(|_| rng.permille(600))
+        .collect();
+    if some.is_empty() {
+        some.push(*rng.pick(actors));
+    }
+    some
+}
+
+/// What a task asks for: something that fits `largest`.
+fn request(rng: &mut Rng, largest: Resources) -> Resources {
+    Resources {
+        cores_milli: *rng.pick(&[500, 1_000, largest.cores_milli]),
+        gpus: if rng.permille(200) { largest.gpus } else { 0 },
+        memory_bytes: *rng.pick(&[0, 1 << 30, largest.memory_bytes]),
+        disk_bytes: *rng.pick(&[0, 1 << 30]),
+    }
+}
+
+/// Inputs out of a small world of files, so that tasks share some.
+fn files(rng: &mut Rng, prefix: &str) -> Vec<InputFile> {
+    let count = *rng.pick(&[0, 0, 0, 1, 2]);
+    let file = |n: u64, seed: u64| InputFile {
+        name: RelPath::new(&format!("{prefix}{n}")).expect("a letter and a number are a path"),
+        file: FileRef {
+            digest: digest(seed),
+            bytes: 1_000 + seed * 10_000,
+        },
+        executable: false,
+    };
+    (0..count).map(|n| file(n, rng.below(12))).collect()
+}
+
+fn declared(n: u64) -> OutputFile {
+    OutputFile {
+        name: output_name(n),
+        need: Need::Optional,
+    }
+}
