@@ -7,11 +7,11 @@
 //! What is not here: the meaning of a record (the brains'), when to commit or what to evict (the drivers'), any
 //! network, any clock, any thread. Every call blocks its caller for as long as the disk takes.
 
-//CONTENT
+pub mod content;
 mod disk;
 pub mod journal;
 pub mod lock;
 
-//pub use content::{ContentError, ContentStore, HashMemo, Placement, Stamp, Stored, Use, Writer};
+pub use content::{ContentError, ContentStore, HashMemo, Placement, Stamp, Stored, Use, Writer};
 pub use journal::{Journal, JournalError, Limits, Recovery, Report, Torn};
 pub use lock::{DirLock, LockError};

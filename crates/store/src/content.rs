@@ -1,0 +1,334 @@
+//! Files named by what is in them.
+//!
+//! A cache: `objects/ab/<digest>` holds the contents of that digest, read-only; `objects-x/ab/<digest>` the same as a
+//! program; `tmp/` what is being written. A name appears only when its bytes are whole and verified, so several
+//! processes (a worker and its wardens) share a store without any lock.
+//!
+//! Nothing is synced: contents can be fetched again and the disk is slow. A crash may therefore leave an object short
+//! or rotten; [`ContentStore::verify`] finds out, and whoever rescans after a crash should ask it.
+//!
+//! What is not here: which contents are worth keeping, who is using them, how they travel.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use muster_proto::Digest;
+use rustix::fs::OFlags;
+
+mod error;
+mod list;
+mod memo;
+mod place;
+mod writer;
+
+pub use error::ContentError;
+pub use list::{Listing, Stored};
+pub use memo::{HashMemo, SETTLED_NS, Stamp};
+pub use place::{Placement, Use};
+pub use writer::Writer;
+
+use writer::{Draft, fresh_path, is_ours};
+
+/// A directory of contents, shared by any number of processes and threads.
+#[derive(Debug)]
+pub struct ContentStore {
+    root: PathBuf,
+    rotten: AtomicU64,
+}
+
+impl ContentStore {
+    /// Opens the store in `dir`, or makes one. Removes nothing: see [`sweep`](Self::sweep).
+    ///
+    /// # Errors
+    /// When the directories cannot be made.
+    pub fn open(dir: &Path) -> Result<Self, ContentError> {
+        let store = Self {
+            root: dir.into(),
+            rotten: AtomicU64::new(0),
+        };
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        for dir in [
+            store.objects(Use::Data),
+            store.objects(Use::Program),
+            store.drafts(),
+        ] {
+            builder.create(dir)?;
+        }
+        Ok(store)
+    }
+
+    /// The size of these contents if the store has them. One system call; does not read them.
+    pub fn contains(&self, digest: Digest) -> Option<u64> {
+        self.path(digest)
+            .symlink_metadata()
+            .ok()
+            .filter(fs::Metadata::is_file)
+            .map(|metadata| metadata.len())
+    }
+
+    /// Where these contents are, or would be.
+    pub fn path(&self, digest: Digest) -> PathBuf {
+        self.path_for(digest, Use::Data)
+    }
+
+    /// Opens these contents for reading; they stay readable through it whatever happens to the store.
+    ///
+    /// # Errors
+    /// `NotFound` when the store does not have them.
+    pub fn open_object(&self, digest: Digest) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+            .open(self.path(digest))
+    }
+
+    /// Begins to receive contents of at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When there is no room for a file, or no right to make one.
+    pub fn writer(&self, bytes_max: u64) -> Result<Writer<'_>, ContentError> {
+        Writer::new(self, bytes_max)
+    }
+
+    /// Copies the file at `path`, which may be a link to one, and returns its digest and size.
+    ///
+    /// # Errors
+    /// [`ContentError::NotAFile`] without waiting for a pipe; [`ContentError::Changed`] if it was written meanwhile.
+    pub fn import(&self, path: &Path) -> Result<(Digest, u64), ContentError> {
+        let mut source = Source::open(path, OFlags::NONBLOCK)?;
+        let mut writer = self.writer(source.stamp.size)?;
+        source.copy_to(&mut writer)?;
+        let now = fs::metadata(path).map_err(|_| source.changed())?;
+        source.check(&now)?;
+        writer.finish(None)
+    }
+
+    /// Moves the file at `path` into the store, and returns its digest and size.
+    ///
+    /// A file on another file system, with another name, or locked by somebody is copied and its name removed. The
+    /// caller owes that nobody writes to it any more and that `path` leads through no directory others may change.
+    ///
+    /// # Errors
+    /// [`ContentError::NotAFile`] for links, too: what a task names as its output must be its own.
+    pub fn adopt(&self, path: &Path) -> Result<(Digest, u64), ContentError> {
+        let mut source = Source::open(path, OFlags::NONBLOCK | OFlags::NOFOLLOW)?;
+        let is_alone = source.file.metadata()?.nlink() == 1 && is_ours(&source.file)?;
+        let draft_path = fresh_path(&self.drafts());
+        if is_alone {
+            let digest = source.hash()?;
+            match fs::rename(path, &draft_path) {
+                Ok(()) => return self.take_in(source, draft_path, digest),
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+                Err(error) => return Err(error.into()),
+            }
+            io::Seek::rewind(&mut source.file)?;
+        }
+        let mut writer = self.writer(source.stamp.size)?;
+        source.copy_to(&mut writer)?;
+        source.check(&fs::symlink_metadata(path).map_err(|_| source.changed())?)?;
+        let stored = writer.finish(None)?;
+        fs::remove_file(path)?;
+        Ok(stored)
+    }
+
+    /// Removes these contents, and says whether there were any. Hard links placed elsewhere stay.
+    ///
+    /// # Errors
+    /// When the directory refuses.
+    pub fn remove(&self, digest: Digest) -> Result<bool, ContentError> {
+        let mut was_there = false;
+        for usage in [Use::Program, Use::Data] {
+            match fs::remove_file(self.path_for(digest, usage)) {
+                Ok(()) => was_there = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(was_there)
+    }
+
+    /// Reads these contents and says whether they are what their name says; what is rotten is removed and counted.
+    ///
+    /// # Errors
+    /// [`ContentError::Absent`], or trouble with reading, which proves nothing about the contents.
+    pub fn verify(&self, digest: Digest) -> Result<bool, ContentError> {
+        for usage in [Use::Data, Use::Program] {
+            let path = self.path_for(digest, usage);
+            let found = match Source::open(&path, OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+                Ok(mut source) => source.hash_as_is()?,
+                Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    match usage {
+                        Use::Data => return Err(ContentError::Absent { digest }),
+                        Use::Program => continue,
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            if found != digest {
+                self.rotten.fetch_add(1, Ordering::Relaxed);
+                self.remove(digest)?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How many rotten objects this process has found.
+    pub fn rotten(&self) -> u64 {
+        self.rotten.load(Ordering::Relaxed)
+    }
+
+    /// Removes what interrupted writers left, of whatever process, and returns how many files that were.
+    ///
+    /// # Errors
+    /// When the directory of drafts cannot be read or changed.
+    pub fn sweep(&self) -> Result<u64, ContentError> {
+        Ok(writer::sweep(&self.drafts())?)
+    }
+
+    /// Makes a hashed file that has been moved to the drafts an object, unless it is not the one that was hashed.
+    fn take_in(
+        &self,
+        source: Source,
+        draft: PathBuf,
+        digest: Digest,
+    ) -> Result<(Digest, u64), ContentError> {
+        if let Err(changed) = source.check(&fs::symlink_metadata(&draft)?) {
+            // Whoever changed it may want it back; otherwise a sweep removes it.
+            let _ = fs::rename(&draft, &source.path);
+            return Err(changed);
+        }
+        let size = source.stamp.size;
+        Draft::of(source.file, draft).publish(self, digest, Use::Data)?;
+        Ok((digest, size))
+    }
+
+    fn path_for(&self, digest: Digest, usage: Use) -> PathBuf {
+        let name = digest.to_string();
+        self.objects(usage).join(&name[..2]).join(name)
+    }
+
+    fn objects(&self, usage: Use) -> PathBuf {
+        self.root.join(match usage {
+            Use::Data => "objects",
+            Use::Program => "objects-x",
+        })
+    }
+
+    fn drafts(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+}
+
+/// A regular file being read, with its stamp from before.
+struct Source {
+    path: PathBuf,
+    file: File,
+    stamp: Stamp,
+}
+
+impl Source {
+    fn open(path: &Path, flags: OFlags) -> Result<Self, ContentError> {
+        let not_a_file = || ContentError::NotAFile { path: path.into() };
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits() as i32)
+            .open(path)
+        {
+            Ok(file) => file,
+            Err(error) => {
+                // A link under NOFOLLOW or a socket cannot even be opened.
+                let is_file =
+                    fs::symlink_metadata(path).map_or(true, |metadata| metadata.is_file());
+                let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+                let is_socket =
+                    error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error());
+                return Err(if !is_file && (is_link || is_socket) {
+                    not_a_file()
+                } else {
+                    error.into()
+                });
+            }
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(not_a_file());
+        }
+        Ok(Self {
+            path: path.into(),
+            file,
+            stamp: Stamp::of(&metadata),
+        })
+    }
+
+    /// Copies exactly the bytes that were there at opening.
+    fn copy_to(&mut self, writer: &mut Writer<'_>) -> Result<(), ContentError> {
+        let mut bytes = 0;
+        let copied = read_pieces(&mut self.file, |piece| {
+            bytes += piece.len() as u64;
+            writer.write_all(piece)
+        });
+        match copied {
+            Err(ContentError::TooLong { .. }) => return Err(self.changed()),
+            Err(error) => return Err(error),
+            Ok(()) if bytes != self.stamp.size => return Err(self.changed()),
+            Ok(()) => {}
+        }
+        self.check(&self.file.metadata()?)
+    }
+
+    /// The digest, provided that the file did not change meanwhile.
+    fn hash(&mut self) -> Result<Digest, ContentError> {
+        let digest = self.hash_as_is()?;
+        self.check(&self.file.metadata()?)?;
+        Ok(digest)
+    }
+
+    fn hash_as_is(&mut self) -> Result<Digest, ContentError> {
+        let mut hasher = blake3::Hasher::new();
+        read_pieces(&mut self.file, |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        Ok(Digest(*hasher.finalize().as_bytes()))
+    }
+
+    fn check(&self, metadata: &fs::Metadata) -> Result<(), ContentError> {
+        if Stamp::of(metadata) == self.stamp {
+            Ok(())
+        } else {
+            Err(self.changed())
+        }
+    }
+
+    fn changed(&self) -> ContentError {
+        ContentError::Changed {
+            path: self.path.clone(),
+        }
+    }
+}
+
+fn read_pieces(
+    file: &mut File,
+    mut each: impl FnMut(&[u8]) -> Result<(), ContentError>,
+) -> Result<(), ContentError> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => each(&piece[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// One read: long enough that BLAKE3 runs at full width and system calls cost nothing.
+const PIECE_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Contents on their way into a sandbox.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use muster_proto::Digest;
+use rustix::fs::OFlags;
+
+use super::{ContentError, ContentStore, Source};
+
+/// How contents appear at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Another name of the store's own read-only file: costs no bytes. Where links cannot be made, a read-only copy.
+    ///
+    /// A task under the store's own user could still give itself the right to write, and spoil the store: tasks that
+    /// are not trusted get copies, or another user.
+    HardLink,
+    /// A file of its own, which its owner may write.
+    Copy,
+}
+
+/// What contents are to be at a path; a property of the name, not of the contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// To be read.
+    Data,
+    /// To be executed.
+    ///
+    /// The first execution may meet `ETXTBSY` while a child of another thread, forked during the copy, has not
+    /// executed yet: trying again is right.
+    Program,
+}
+
+impl ContentStore {
+    /// Puts contents at `target`, where there must be nothing.
+    ///
+    /// Programs are linked to a variant of the object that may be executed, made (and verified) once per store.
+    ///
+    /// # Errors
+    /// [`ContentError::Absent`]; [`ContentError::WrongDigest`] when a copy turns out rotten (nothing is at `target`
+    /// then: [`verify`](Self::verify) removes the object); [`ContentError::Disk`] if `target` exists.
+    pub fn place(
+        &self,
+        digest: Digest,
+        target: &Path,
+        placement: Placement,
+        usage: Use,
+    ) -> Result<(), ContentError> {
+        match placement {
+            Placement::Copy => self.copy(digest, target, usage.mode() | OWNER_MAY_WRITE),
+            Placement::HardLink => match self.link(digest, target, usage) {
+                Err(ContentError::Disk(error)) if cannot_link(&error) => {
+                    self.copy(digest, target, usage.mode())
+                }
+                placed => placed,
+            },
+        }
+    }
+
+    fn link(&self, digest: Digest, target: &Path, usage: Use) -> Result<(), ContentError> {
+        let object = self.path_for(digest, usage);
+        match fs::hard_link(&object, target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match usage {
+                    Use::Data => self.object(digest).map(drop)?,
+                    Use::Program => self.make_program(digest)?,
+                }
+                Ok(fs::hard_link(&object, target)?)
+            }
+            linked => Ok(linked?),
+        }
+    }
+
+    /// Makes the variant of an object that may be executed.
+    fn make_program(&self, digest: Digest) -> Result<(), ContentError> {
+        let mut source = self.object(digest)?;
+        let mut writer = self.writer(source.stamp.size)?;
+        source.copy_to(&mut writer)?;
+        writer.finish_for(Some(digest), Use::Program).map(drop)
+    }
+
+    /// Copies an object, hashing it on the way.
+    fn copy(&self, digest: Digest, target: &Path, mode: u32) -> Result<(), ContentError> {
+        let mut source = self.object(digest)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(target)?;
+        let copied = copy_verified(&mut source, &mut file, digest)
+            .and_then(|()| Ok(file.set_permissions(Permissions::from_mode(mode))?));
+        copied.inspect_err(|_| {
+            // The sandbox goes with the attempt anyway; unverified bytes should go at once.
+            let _ = fs::remove_file(target);
+        })
+    }
+
+    fn object(&self, digest: Digest) -> Result<Source, ContentError> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        match Source::open(&self.path(digest), flags) {
+            Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                Err(ContentError::Absent { digest })
+            }
+            opened => opened,
+        }
+    }
+}
+
+impl Use {
+    /// The permissions of an object: nobody may write, whoever reaches it may read.
+    pub(super) fn mode(self) -> u32 {
+        match self {
+            Self::Data => 0o444,
+            Self::Program => 0o555,
+        }
+    }
+}
+
+fn copy_verified(
+    source: &mut Source,
+    target: &mut fs::File,
+    wanted: Digest,
+) -> Result<(), ContentError> {
+    let mut hasher = blake3::Hasher::new();
+    super::read_pieces(&mut source.file, |piece| {
+        hasher.update(piece);
+        Ok(io::Write::write_all(target, piece)?)
+    })?;
+    let found = Digest(*hasher.finalize().as_bytes());
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(ContentError::WrongDigest { wanted, found })
+    }
+}
+
+/// Other file systems, full link counts, and kernels or file systems that forbid links.
+fn cannot_link(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    use rustix::io::Errno;
+    matches!(
+        errno,
+        Some(Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP)
+    )
+}
+
+/// Added to the permissions of a private copy.
+const OWNER_MAY_WRITE: u32 = 0o200;
