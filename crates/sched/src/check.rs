@@ -48,7 +48,7 @@ impl Sched {
                 self.watched.contains(&number),
                 "classes with watched attempts are listed"
             );
-            for (since, task) in class.watched.values().flatten() {
+            for (since, _, task) in class.watched.values().flatten() {
                 let stage = self.tasks.get(*task).stage;
                 assert!(
                     matches!(stage, Stage::Running { since: at, .. } if at == *since),

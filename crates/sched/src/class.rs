@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use muster_proto::task::{Algorithm, Policy};
-use muster_proto::{Resources, Span, Time};
+use muster_proto::{Resources, Span, TaskKey, Time};
 
 use crate::tasks::Chain;
 
@@ -95,7 +95,7 @@ pub(crate) struct Class {
     /// The last change of a child that the two sets reflect.
     pub seen: u64,
     /// Running attempts that may become stragglers, by how often their tasks were given up, longest first.
-    pub watched: BTreeMap<u32, BTreeSet<(Time, u32)>>,
+    pub watched: BTreeMap<u32, BTreeSet<(Time, TaskKey, u32)>>,
 }
 
 /// Every class, by number and by what it asks for.

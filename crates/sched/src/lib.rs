@@ -187,6 +187,10 @@ impl Sched {
     ///
     /// # Panics
     /// If nobody holds `class`.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each says another thing, and it is called too often for a builder"
+    )]
     pub fn ready(&mut self, _now: Time, key: TaskKey, class: ClassId, place: Where, avoid: Option<ChildId>) {
         if self.tasks.find(key).is_some() {
             return;

@@ -52,8 +52,9 @@ impl Sched {
         if class.spec.policy.fast_abort_percent.is_none() || self.children.get(child).kind != ChildKind::Worker {
             return;
         }
-        let times = self.aborted.get(&self.tasks.get(task).key).copied().unwrap_or(0);
-        class.watched.entry(times).or_default().insert((since, task));
+        let key = self.tasks.get(task).key;
+        let times = self.aborted.get(&key).copied().unwrap_or(0);
+        class.watched.entry(times).or_default().insert((since, key, task));
         self.watched.insert(number);
     }
 
@@ -62,11 +63,11 @@ impl Sched {
         let Stage::Running { since, .. } = self.tasks.get(task).stage else {
             return;
         };
-        let number = self.tasks.get(task).class;
+        let (number, key) = (self.tasks.get(task).class, self.tasks.get(task).key);
         let class = self.classes.get_mut(number);
         self.categories.get_mut(class.category).running -= 1;
         class.watched.retain(|_, attempts| {
-            attempts.remove(&(since, task));
+            attempts.remove(&(since, key, task));
             !attempts.is_empty()
         });
         if class.watched.is_empty() {
@@ -83,10 +84,10 @@ impl Sched {
         }
         let mean = category.runs.mean(SAMPLES_MIN)?;
         let firsts = class.watched.iter().filter_map(|(times, attempts)| {
-            let (since, task) = attempts.first()?;
+            let (since, _, task) = attempts.first()?;
             Some((*since + patience(class, mean, *times) + Span(1), *task))
         });
-        firsts.min()
+        firsts.min_by_key(|(due, _)| *due)
     }
 
     fn remember_abort(&mut self, key: TaskKey) {
