@@ -4,3 +4,4 @@ pub mod clock;
 pub mod endpoint;
 pub mod identity;
 pub mod tasks;
+pub mod warden;

@@ -1,0 +1,164 @@
+//! The directory a task runs in: empty at its start, its working directory, reused if it is left as it was found.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use muster_proto::RelPath;
+use muster_proto::task::InputFile;
+use muster_store::content::{ContentStore, Placement, Use};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::collect;
+use super::message::End;
+use super::sweep;
+
+/// The sandbox of a slot; also the working directory of the warden, so that a task need not change to it.
+pub(super) struct Sandbox {
+    /// The directory of the slot, which holds the sandbox and the streams.
+    slot: OwnedFd,
+    slot_path: String,
+    dir: OwnedFd,
+    path: String,
+    /// What [`sweep::entries`] reads into.
+    buffer: Vec<MaybeUninit<u8>>,
+}
+
+impl Sandbox {
+    /// Makes the slot's directory and the sandbox in it, removing what an earlier warden has left, and goes there.
+    pub fn create(slot_path: &str) -> io::Result<Self> {
+        sweep::remove_tree(Path::new(slot_path))?;
+        rustix::fs::mkdir(slot_path, Mode::RWXU)?;
+        let slot = open_directory(CWD, slot_path)?;
+        Ok(Self {
+            dir: create_box(&slot)?,
+            slot,
+            slot_path: slot_path.to_owned(),
+            path: format!("{slot_path}/{BOX}"),
+            buffer: vec![MaybeUninit::uninit(); sweep::BUFFER_BYTES],
+        })
+    }
+
+    /// Its absolute path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its descriptor.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Another descriptor of the directory of the slot.
+    pub fn slot(&self) -> io::Result<OwnedFd> {
+        self.slot.try_clone()
+    }
+
+    /// Places `inputs`, making the directories in their names.
+    pub fn stage(&self, store: &ContentStore, inputs: &[InputFile]) -> Result<(), End> {
+        for input in inputs {
+            if let Err(error) = self.parents(&input.name).and_then(|()| place(store, input)) {
+                return Err(if collect::is_no_space(&error) {
+                    End::NoSpace
+                } else {
+                    End::StagingFailed {
+                        name: input.name.clone(),
+                        why: error.to_string(),
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes it empty and as it was made, whatever the last task did to it. No process of that task lives.
+    ///
+    /// Costs a few system calls, and no change of any directory, if the task left nothing.
+    pub fn restore(&mut self) -> io::Result<()> {
+        let own = rustix::fs::fstat(&self.dir)?;
+        match rustix::fs::statat(&self.slot, BOX, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if same(&found, &own) => {
+                if Mode::from_raw_mode(own.st_mode) != Mode::RWXU {
+                    rustix::fs::fchmod(&self.dir, Mode::RWXU)?;
+                }
+                return self.empty();
+            }
+            // The task has put something else in its place.
+            Ok(_) => remove_any(&self.slot, &self.slot_path)?,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if own.st_nlink > 0 {
+            // It has been moved away and takes its contents nowhere.
+            self.empty()?;
+        }
+        self.dir = create_box(&self.slot)?;
+        Ok(())
+    }
+
+    fn empty(&mut self) -> io::Result<()> {
+        let mut left = false;
+        sweep::entries(self.dir.as_fd(), &mut self.buffer, |_, _| {
+            left = true;
+            false
+        })?;
+        if left {
+            sweep::empty(self.dir.as_fd())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the directories that a name needs. Only this warden has put anything here so far, and no links.
+    fn parents(&self, name: &RelPath) -> io::Result<()> {
+        for (slash, _) in name.as_str().match_indices('/') {
+            match rustix::fs::mkdirat(&self.dir, &name.as_str()[..slash], Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the sandbox is called in its slot.
+const BOX: &str = "box";
+
+fn create_box(slot: &OwnedFd) -> io::Result<OwnedFd> {
+    rustix::fs::mkdirat(slot, BOX, Mode::RWXU)?;
+    let dir = open_directory(slot.as_fd(), BOX)?;
+    rustix::process::fchdir(&dir)?;
+    Ok(dir)
+}
+
+fn open_directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+}
+
+fn same(a: &Stat, b: &Stat) -> bool {
+    (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+}
+
+fn remove_any(slot: &OwnedFd, slot_path: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(slot, BOX, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => sweep::remove_tree(&Path::new(slot_path).join(BOX)),
+        removed => Ok(removed?),
+    }
+}
+
+fn place(store: &ContentStore, input: &InputFile) -> io::Result<()> {
+    let usage = if input.executable {
+        Use::Program
+    } else {
+        Use::Data
+    };
+    let placed = store.place(
+        input.file.digest,
+        input.name.as_ref(),
+        Placement::HardLink,
+        usage,
+    );
+    placed.map_err(collect::store_error)
+}

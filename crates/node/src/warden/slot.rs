@@ -1,0 +1,365 @@
+//! The warden's loop: one task at a time, none of its processes alive when its end is told.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use muster_proto::{Span, Time};
+use muster_store::content::ContentStore;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+
+use crate::clock::Clock;
+
+use super::collect;
+use super::execute::Starter;
+use super::message::{
+    Confinement, Decoder, End, Ended, FromWarden, RUNS_QUEUED_MAX, Run, ToWarden, encode,
+};
+use super::mother::Make;
+use super::sandbox::Sandbox;
+use super::streams::Streams;
+use super::sys::{self, Dead, Patience, Reaped};
+
+/// Is a warden, in a process just copied from the mother, until the worker closes `link`.
+pub(super) fn live(
+    make: &Make,
+    confinement: Confinement,
+    link: &UnixStream,
+    lifeline: BorrowedFd<'_>,
+) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut mother = [PollFd::new(&lifeline, PollFlags::IN)];
+    if poll(&mut mother, Some(&Timespec::default()))? != 0 {
+        return Err(io::Error::other("the mother has gone"));
+    }
+    match confinement {
+        Confinement::PidNamespace | Confinement::UserNamespace => {}
+        Confinement::Subreaper => {
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?
+        }
+    }
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let mut warden = Warden::create(make, confinement, link)?;
+    warden.tell(&FromWarden::Ready(confinement))?;
+    let served = warden.serve();
+    // In a namespace the kernel would do it; a subreaper has to.
+    warden.end_survivors(None)?;
+    served
+}
+
+struct Warden<'a> {
+    link: &'a UnixStream,
+    confinement: Confinement,
+    clock: Clock,
+    /// Tells that children have ended.
+    signals: OwnedFd,
+    starter: Starter,
+    sandbox: Sandbox,
+    streams: Streams,
+    store: ContentStore,
+    decoder: Decoder,
+    /// Runs that wait for the running one.
+    queue: VecDeque<Box<Run>>,
+    /// What is read from the link goes through here.
+    buffer: Vec<u8>,
+    /// What is told goes through here.
+    frame: Vec<u8>,
+}
+
+/// The program of a run, under way.
+struct Leader {
+    pid: i32,
+    clock: Clock,
+    started: Time,
+    /// How it ended, and when.
+    ended: Option<(Result<i32, i32>, Time)>,
+    /// Why it was killed.
+    killed: Option<End>,
+    user_us: u64,
+    system_us: u64,
+    rss_bytes_max: u64,
+}
+
+/// What the link brought.
+enum Heard {
+    /// Some words, or parts of them.
+    Words,
+    /// The worker has closed it.
+    Farewell,
+}
+
+impl<'a> Warden<'a> {
+    fn create(make: &Make, confinement: Confinement, link: &'a UnixStream) -> io::Result<Self> {
+        let store = ContentStore::open(make.store.as_ref()).map_err(collect::store_error)?;
+        let sandbox = Sandbox::create(&make.directory)?;
+        // Last of all, for from here on this process's own messages go to the task's files.
+        let streams = Streams::create(sandbox.slot()?)?;
+        Ok(Self {
+            link,
+            confinement,
+            clock: Clock::start(),
+            signals: sys::child_signals()?,
+            starter: Starter::new(),
+            sandbox,
+            streams,
+            store,
+            decoder: Decoder::default(),
+            queue: VecDeque::new(),
+            buffer: vec![0; READ_BYTES],
+            frame: Vec::new(),
+        })
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
+        loop {
+            while let Some(run) = self.queue.pop_front() {
+                let Some(ended) = self.run(&run)? else {
+                    return Ok(());
+                };
+                self.tell(&FromWarden::Ended(Box::new(ended)))?;
+            }
+            match self.hear(None)? {
+                Heard::Words => {}
+                Heard::Farewell => return Ok(()),
+            }
+        }
+    }
+
+    /// Runs `run` from staging to clean-up; `None` if the worker has gone meanwhile.
+    fn run(&mut self, run: &Run) -> io::Result<Option<Ended>> {
+        let started = match self.sandbox.stage(&self.store, &run.inputs) {
+            Ok(()) => self.starter.start(run, self.sandbox.path()),
+            Err(end) => Err(end),
+        };
+        let ended = match started {
+            Ok(pid) => {
+                let mut leader = Leader::new(pid, self.clock);
+                match self.watch(run, &mut leader)? {
+                    Heard::Words => self.conclude(run, leader)?,
+                    Heard::Farewell => return Ok(None),
+                }
+            }
+            Err(end) => Ended::unstarted(run.run, end),
+        };
+        self.sandbox.restore()?;
+        Ok(Some(ended))
+    }
+
+    /// Waits until the program has ended and then until nothing it has started lives.
+    fn watch(&mut self, run: &Run, leader: &mut Leader) -> io::Result<Heard> {
+        loop {
+            let [heard, ended] = self.wait(leader.patience(run))?;
+            if ended {
+                sys::drain_signals(self.signals.as_fd());
+                let alive = leader.count_all()?;
+                if leader.ended.is_some() {
+                    if let Reaped::AllAlive = alive {
+                        self.end_survivors(Some(leader))?;
+                    }
+                    return Ok(Heard::Words);
+                }
+            }
+            if heard && let Heard::Farewell = self.hear(Some((run.run, leader)))? {
+                return Ok(Heard::Farewell);
+            }
+            if leader.time_left(run) == Some(Duration::ZERO) {
+                leader.killed = Some(End::TimedOut);
+            } else if self.streams.exceed(run)? {
+                leader.killed = Some(End::TooMuchOutput);
+            }
+            if leader.killed.is_some() {
+                self.end_survivors(Some(leader))?;
+                return Ok(Heard::Words);
+            }
+        }
+    }
+
+    /// Waits at most `patience`. Whether the link has something to say, and whether children have ended.
+    fn wait(&self, patience: Duration) -> io::Result<[bool; 2]> {
+        let mut fds = [
+            PollFd::new(self.link, PollFlags::IN),
+            PollFd::new(&self.signals, PollFlags::IN),
+        ];
+        let timeout = Timespec {
+            tv_sec: patience.as_secs() as i64,
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => Ok(fds.map(|fd| !fd.revents().is_empty())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Kills every process that the task has left and waits until the last has ended.
+    fn end_survivors(&self, mut leader: Option<&mut Leader>) -> io::Result<()> {
+        let mut patience = Patience::None;
+        loop {
+            match sys::reap(None, patience)? {
+                Reaped::Child(dead) => {
+                    if let Some(leader) = &mut leader {
+                        leader.count(&dead);
+                    }
+                    patience = Patience::None;
+                }
+                // Whoever lost its parent has become a child of this process before that parent could be reaped.
+                Reaped::NoChildren => return Ok(()),
+                Reaped::AllAlive => {
+                    self.kill_all()?;
+                    patience = Patience::Endless;
+                }
+            }
+        }
+    }
+
+    fn kill_all(&self) -> io::Result<()> {
+        match self.confinement {
+            Confinement::PidNamespace | Confinement::UserNamespace => sys::kill_namespace(),
+            // Grandchildren become children as these die, and the caller comes back until there are none.
+            Confinement::Subreaper => {
+                for child in sys::children()? {
+                    let _ = rustix::process::kill_process(child, Signal::KILL);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes outputs and streams, when no process of the task lives.
+    fn conclude(&mut self, run: &Run, leader: Leader) -> io::Result<Ended> {
+        let (code, at) = leader
+            .ended
+            .unwrap_or((Err(Signal::KILL.as_raw()), self.clock.now()));
+        let mut ended = Ended::unstarted(
+            run.run,
+            match (leader.killed, code) {
+                (Some(end), _) => end,
+                (None, Ok(code)) => End::Exited(code),
+                (None, Err(signal)) => End::Signalled(signal),
+            },
+        );
+        ended.wall = at.since(leader.started);
+        ended.user = Span(leader.user_us);
+        ended.system = Span(leader.system_us);
+        ended.rss_bytes_max = leader.rss_bytes_max;
+        match self.streams.take(&self.store, run)? {
+            Ok((stdout, stderr)) => {
+                if stdout.bytes.max(stderr.bytes) > run.stream_bytes_max {
+                    ended.end = End::TooMuchOutput;
+                }
+                (ended.stdout, ended.stderr) = (stdout, stderr);
+            }
+            Err(end) => ended.end = end,
+        }
+        if matches!(ended.end, End::Exited(_) | End::Signalled(_)) && !run.outputs.is_empty() {
+            match collect::collect(&self.store, self.sandbox.dir(), run) {
+                Ok(harvest) => (ended.outputs, ended.missing) = harvest,
+                Err(end) => ended.end = end,
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Reads from the link, which is readable or may be waited for. Queues runs; cancels queued ones and `running`.
+    fn hear(&mut self, mut running: Option<(u64, &mut Leader)>) -> io::Result<Heard> {
+        let length = match self.link.read(&mut self.buffer) {
+            Ok(0) => return Ok(Heard::Farewell),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Ok(Heard::Farewell);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Heard::Words),
+            read => read?,
+        };
+        self.decoder.push(&self.buffer[..length]);
+        while let Some(word) = self.decoder.take().map_err(io::Error::other)? {
+            match (word, &mut running) {
+                (ToWarden::Run(run), _) => {
+                    self.queue.push_back(run);
+                    if self.queue.len() > RUNS_QUEUED_MAX {
+                        return Err(io::Error::other("the worker sends more runs than it may"));
+                    }
+                }
+                (ToWarden::Cancel { run }, Some((current, leader))) if run == *current => {
+                    leader.killed = Some(End::Cancelled);
+                }
+                (ToWarden::Cancel { run }, _) => self.cancel_queued(run)?,
+            }
+        }
+        Ok(Heard::Words)
+    }
+
+    fn cancel_queued(&mut self, run: u64) -> io::Result<()> {
+        let Some(at) = self.queue.iter().position(|queued| queued.run == run) else {
+            // It has ended, and that has been told.
+            return Ok(());
+        };
+        self.queue.remove(at);
+        self.tell(&FromWarden::Ended(Box::new(Ended::unstarted(
+            run,
+            End::Cancelled,
+        ))))
+    }
+
+    fn tell(&mut self, word: &FromWarden) -> io::Result<()> {
+        self.frame.clear();
+        encode(word, &mut self.frame);
+        self.link.write_all(&self.frame)
+    }
+}
+
+impl Leader {
+    fn new(pid: Pid, clock: Clock) -> Self {
+        Self {
+            pid: pid.as_raw_pid(),
+            clock,
+            started: clock.now(),
+            ended: None,
+            killed: None,
+            user_us: 0,
+            system_us: 0,
+            rss_bytes_max: 0,
+        }
+    }
+
+    /// Takes all that have died into account, and says whether any live.
+    fn count_all(&mut self) -> io::Result<Reaped> {
+        loop {
+            match sys::reap(None, Patience::None)? {
+                Reaped::Child(dead) => self.count(&dead),
+                rest @ (Reaped::AllAlive | Reaped::NoChildren) => return Ok(rest),
+            }
+        }
+    }
+
+    /// Takes a dead process of the task into account.
+    fn count(&mut self, dead: &Dead) {
+        self.user_us += dead.user_us;
+        self.system_us += dead.system_us;
+        self.rss_bytes_max = self.rss_bytes_max.max(dead.rss_bytes_max);
+        if dead.pid == self.pid {
+            self.ended = Some((dead.code, self.clock.now()));
+        }
+    }
+
+    /// What remains of its time, if that is limited.
+    fn time_left(&self, run: &Run) -> Option<Duration> {
+        run.wall_max.map(|max| self.clock.until(self.started + max))
+    }
+
+    /// How long to wait before the limits are looked at again.
+    fn patience(&self, run: &Run) -> Duration {
+        self.time_left(run)
+            .map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY))
+    }
+}
+
+/// How often the lengths of the streams are looked at: a task that writes 2 GB a second, as fast as memory takes it,
+/// exceeds its limit by 1 GB.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Bytes read from the link at a time: a hundred small runs.
+const READ_BYTES: usize = 16 << 10;
