@@ -147,7 +147,7 @@ impl Journal {
         }
         let bytes = self.batch.len() as u64;
         // Taken out and put back only after success: an error drops the descriptor.
-        let mut tail = match self.tail.take_if(|tail| tail.has_room(0, bytes)) {
+        let mut tail = match self.tail.take().filter(|tail| tail.has_room(0, bytes)) {
             Some(tail) => tail,
             None => self.start_segment()?,
         };
@@ -178,7 +178,6 @@ impl Journal {
 
     /// Makes a segment for the batch: the next one, or again the last one if nothing in it was acknowledged.
     fn start_segment(&mut self) -> io::Result<Tail> {
-        self.tail = None;
         if self.plate.lsn <= self.durable {
             self.plate.number += 1;
             self.plate.lsn = Lsn(self.durable.0 + 1);

@@ -157,6 +157,33 @@ fn sectors_that_the_last_write_lost_are_a_torn_tail_and_in_earlier_writes_damage
 }
 
 #[test]
+fn what_was_cut_does_not_come_back_behind_what_is_written_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(dir.path(), Limits::default(), |_, _| {}).unwrap();
+    let lost = "of a batch whose first record was lost".repeat(20);
+    append_all(&mut journal, &[&lost, &lost, &lost]);
+    journal.commit().unwrap();
+    drop(journal);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(last_segment(dir.path()))
+        .unwrap();
+    file.write_all_at(&vec![0; FRAME_BYTES + lost.len()], PLATE_BYTES as u64)
+        .unwrap();
+    let (mut journal, recovery) = open(dir.path());
+    assert!(
+        recovery.records == 0 && recovery.torn.is_some(),
+        "{recovery:?}"
+    );
+    let next = "x".repeat(lost.len());
+    journal.append(next.as_bytes());
+    journal.commit().unwrap();
+    drop(journal);
+    assert_eq!(verify(dir.path()).unwrap().torn, None);
+    assert_eq!(replayed(dir.path()), [format!("1 {next}")]);
+}
+
+#[test]
 fn a_payload_cannot_pass_for_a_frame() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path(), &["first"]));
