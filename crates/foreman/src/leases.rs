@@ -263,6 +263,7 @@ impl Foreman {
         };
         let class: ClassId = self.sched.class(spec);
         self.sched.adopt(now, key, class, child);
+        self.sched.retire(class);
         let stage = Stage::Leased { child };
         self.leases.insert(
             key,

@@ -222,7 +222,8 @@ impl Foreman {
         for template in &retire.templates {
             if let Some(known) = self.masters.get_mut(&retire.master) {
                 known.templates.remove(template);
-                known.classes.remove(template);
+                let class = known.classes.remove(template);
+                class.into_iter().for_each(|class| self.sched.retire(class));
             }
             for link in self.crew.retire((retire.master, *template)) {
                 self.outbox.retire(link, retire.master, *template);

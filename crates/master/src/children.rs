@@ -96,7 +96,9 @@ impl Master {
     /// Tells subordinates which templates they may forget.
     pub(crate) fn retire_templates(&mut self) {
         for template in self.book.take_retired() {
-            self.classes.remove(&template);
+            if let Some(class) = self.classes.remove(&template) {
+                self.sched.retire(class);
+            }
             for link in self.crew.retire((self.book.master, template)) {
                 self.outbox.retire(link, self.book.master, template);
             }

@@ -103,7 +103,9 @@ impl Cache {
                     Want::Held
                 }
                 State::Coming {
-                    waiting, link: from, ..
+                    waiting,
+                    link: from,
+                    ..
                 } => {
                     waiting.insert(task);
                     if from.is_none() && link.is_some() {
@@ -128,7 +130,11 @@ impl Cache {
                 state,
             },
         );
-        if link.is_some() { Want::Fetch } else { Want::Coming }
+        if link.is_some() {
+            Want::Fetch
+        } else {
+            Want::Coming
+        }
     }
 
     /// Takes back what [`Cache::want`] noted for `task`.
@@ -275,7 +281,13 @@ impl Cache {
 
     /// Whether the file is here.
     pub fn holds(&self, digest: Digest) -> bool {
-        matches!(self.files.get(&digest), Some(Entry { state: State::Held, .. }))
+        matches!(
+            self.files.get(&digest),
+            Some(Entry {
+                state: State::Held,
+                ..
+            })
+        )
     }
 
     /// Files that something needs: none when all work is done.
@@ -288,7 +300,10 @@ impl Cache {
     /// # Panics
     /// If one is broken.
     pub fn check(&self) {
-        let held = self.files.values().filter(|entry| matches!(entry.state, State::Held));
+        let held = self
+            .files
+            .values()
+            .filter(|entry| matches!(entry.state, State::Held));
         assert_eq!(
             held.map(|entry| entry.bytes).sum::<u64>(),
             self.bytes_held,

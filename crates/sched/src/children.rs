@@ -149,7 +149,9 @@ impl Child {
     /// Whether it can start a task of `class` at once.
     pub fn has_seat(&mut self, class: u32, request: &Resources) -> bool {
         let Seats { slots, seated, .. } = *self.seats(class, request);
-        seated < slots && self.used.leaves(&self.total, request) && self.leases.length < LEASES_PER_CHILD_MAX
+        seated < slots
+            && self.used.leaves(&self.total, request)
+            && self.leases.length < LEASES_PER_CHILD_MAX
     }
 
     /// Whether it may have another task of `class` in hand when each takes `mean`, and no more than `share` of them.
@@ -160,7 +162,9 @@ impl Child {
         let slots = u64::from(seats.slots);
         let others = Span((extra_ns - seats.extra_ns) / 1_000);
         let in_time = slots.saturating_mul((window - others).0) / mean.0.max(1);
-        let hoard = in_time.min(slots * u64::from(HOARD_PER_SLOT_MAX)).min(share);
+        let hoard = in_time
+            .min(slots * u64::from(HOARD_PER_SLOT_MAX))
+            .min(share);
         u64::from(seats.extra) < hoard && self.leases.length < LEASES_PER_CHILD_MAX
     }
 
@@ -199,7 +203,11 @@ impl Child {
 
     /// Replaces what it offers and seats its leases anew.
     pub fn offer(&mut self, shapes: &[(Resources, u32)], classes: &Classes) {
-        self.shapes = shapes.iter().copied().filter(|(_, count)| *count > 0).collect();
+        self.shapes = shapes
+            .iter()
+            .copied()
+            .filter(|(_, count)| *count > 0)
+            .collect();
         self.core_slots = self.slots(&Resources::cores(1));
         self.total = Room::default();
         for (shape, count) in &self.shapes {
@@ -243,7 +251,10 @@ impl Child {
             let request = &classes.get(class).spec.resources;
             loop {
                 let Seats {
-                    slots, seated, extra, ..
+                    slots,
+                    seated,
+                    extra,
+                    ..
                 } = *self.seats(class, request);
                 if extra == 0 || seated >= slots || !self.used.leaves(&self.total, request) {
                     break;
@@ -277,14 +288,27 @@ impl Child {
         let (mut extras, mut extra_ns) = (0, 0);
         for (class, seats) in &self.seats {
             let request = &classes.get(*class).spec.resources;
-            assert_eq!(seats.slots, self.slots(request), "slots are those of the shapes");
-            assert!(seats.seated <= seats.slots, "no shape runs more than it holds");
+            assert_eq!(
+                seats.slots,
+                self.slots(request),
+                "slots are those of the shapes"
+            );
             assert!(
-                seats.extra == 0 || seats.seated == seats.slots || !self.used.leaves(&self.total, request),
+                seats.seated <= seats.slots,
+                "no shape runs more than it holds"
+            );
+            assert!(
+                seats.extra == 0
+                    || seats.seated == seats.slots
+                    || !self.used.leaves(&self.total, request),
                 "no lease waits for a seat that is free"
             );
             let held = leased.get(class).copied().unwrap_or(0);
-            assert_eq!(seats.seated + seats.extra, held, "every lease is seated or an extra");
+            assert_eq!(
+                seats.seated + seats.extra,
+                held,
+                "every lease is seated or an extra"
+            );
             used.add(request, seats.seated);
             extras += seats.extra;
             extra_ns += seats.extra_ns;
@@ -293,7 +317,11 @@ impl Child {
             leased.keys().all(|class| self.seats.contains_key(class)),
             "every lease has its class's seats"
         );
-        assert_eq!((extras, extra_ns), (self.extras, self.extra_ns), "extras are counted");
+        assert_eq!(
+            (extras, extra_ns),
+            (self.extras, self.extra_ns),
+            "extras are counted"
+        );
         assert_eq!(used, self.used, "seated leases are counted");
         let shapes_hold = self.used.leaves(&self.total, &Resources::default());
         assert!(shapes_hold, "seated leases fit the shapes together");
@@ -324,7 +352,9 @@ impl Files {
 
     /// How many bytes of `files` it is likely to have.
     pub fn bytes_of(&self, files: &[FileRef]) -> u64 {
-        let held = files.iter().filter(|file| self.held.contains(&name(**file)));
+        let held = files
+            .iter()
+            .filter(|file| self.held.contains(&name(**file)));
         held.fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 }
@@ -371,7 +401,9 @@ impl Children {
         if number as usize == self.children.len() {
             self.children.push(None);
         }
-        let joined = self.joined.map_or(NonZeroU32::MIN, |last| last.saturating_add(1));
+        let joined = self
+            .joined
+            .map_or(NonZeroU32::MIN, |last| last.saturating_add(1));
         self.joined = Some(joined);
         self.by_id.insert(id, number);
         self.children[number as usize] = Some(Child {
@@ -489,7 +521,10 @@ impl Children {
     /// Checks the invariants that need nothing else.
     pub fn check(&self) {
         let placeable = self.iter().filter(|child| child.is_placeable()).count();
-        assert_eq!(placeable as u64, self.placeable, "placeable children are counted");
+        assert_eq!(
+            placeable as u64, self.placeable,
+            "placeable children are counted"
+        );
         assert_eq!(
             self.changes.len(),
             self.by_id.len(),

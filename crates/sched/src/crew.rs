@@ -215,7 +215,12 @@ impl Crew {
     /// The subordinates whose grace is over by `now`; they are forgotten here and in the scheduler.
     pub fn expire(&mut self, now: Time, sched: &mut Sched) -> Vec<Departed> {
         let mut departed = Vec::new();
-        while let Some((until, child)) = self.away.first().copied().filter(|(until, _)| *until <= now) {
+        while let Some((until, child)) = self
+            .away
+            .first()
+            .copied()
+            .filter(|(until, _)| *until <= now)
+        {
             self.away.remove(&(until, child));
             let mut held = sched.leave(child);
             if let Some(known) = self.children.remove(&child) {
@@ -259,7 +264,11 @@ impl Crew {
 
     /// Whether a template has to be sent to `child` before a task that refers to it; says so once per link.
     pub fn introduce(&mut self, child: ChildId, template: (MasterId, TemplateId)) -> bool {
-        match self.children.get_mut(&child).map(|known| &mut known.presence) {
+        match self
+            .children
+            .get_mut(&child)
+            .map(|known| &mut known.presence)
+        {
             Some(Presence::Here { templates, .. }) => templates.insert(template),
             Some(Presence::Away { .. }) | None => false,
         }
@@ -271,7 +280,9 @@ impl Crew {
             .children
             .values_mut()
             .filter_map(|known| match &mut known.presence {
-                Presence::Here { link, templates, .. } => templates.remove(&template).then_some(*link),
+                Presence::Here {
+                    link, templates, ..
+                } => templates.remove(&template).then_some(*link),
                 Presence::Away { .. } => None,
             });
         here.collect()
@@ -279,10 +290,12 @@ impl Crew {
 
     /// Every child that is here, with its link, in order.
     pub fn here(&self) -> impl Iterator<Item = (ChildId, LinkId, &Peer)> {
-        self.children.iter().filter_map(|(child, known)| match known.presence {
-            Presence::Here { link, .. } => Some((*child, link, &known.peer)),
-            Presence::Away { .. } => None,
-        })
+        self.children
+            .iter()
+            .filter_map(|(child, known)| match known.presence {
+                Presence::Here { link, .. } => Some((*child, link, &known.peer)),
+                Presence::Away { .. } => None,
+            })
     }
 
     /// Every child that is here or in its grace, in order.

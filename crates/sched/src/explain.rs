@@ -61,7 +61,10 @@ impl Sched {
 }
 
 /// The shape that lacks the fewest kinds of resource for `request`; of equals the largest.
-fn nearest<'a>(request: &Resources, children: impl Iterator<Item = &'a Child>) -> Option<Resources> {
+fn nearest<'a>(
+    request: &Resources,
+    children: impl Iterator<Item = &'a Child>,
+) -> Option<Resources> {
     let shapes = children.flat_map(|child| child.shapes.iter().map(|(shape, _)| *shape));
     shapes.min_by_key(|shape| {
         let lack = request.minus(shape);

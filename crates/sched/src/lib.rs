@@ -143,7 +143,8 @@ impl Sched {
     pub fn offer(&mut self, child: ChildId, shapes: &[(Resources, u32)]) {
         if let Some(number) = self.children.find(child) {
             let classes = &self.classes;
-            self.children.change(number, |child| child.offer(shapes, classes));
+            self.children
+                .change(number, |child| child.offer(shapes, classes));
         }
     }
 
@@ -158,14 +159,16 @@ impl Sched {
     /// Nothing is placed at a child until [`Sched::resume`]; its leases stay.
     pub fn pause(&mut self, child: ChildId) {
         if let Some(number) = self.children.find(child) {
-            self.children.change(number, |child| child.presence = Presence::Paused);
+            self.children
+                .change(number, |child| child.presence = Presence::Paused);
         }
     }
 
     /// A paused child may be given work.
     pub fn resume(&mut self, child: ChildId) {
         if let Some(number) = self.children.find(child) {
-            self.children.change(number, |child| child.presence = Presence::Here);
+            self.children
+                .change(number, |child| child.presence = Presence::Here);
         }
     }
 
@@ -191,7 +194,14 @@ impl Sched {
         clippy::too_many_arguments,
         reason = "each says another thing, and it is called too often for a builder"
     )]
-    pub fn ready(&mut self, _now: Time, key: TaskKey, class: ClassId, place: Where, avoid: Option<ChildId>) {
+    pub fn ready(
+        &mut self,
+        _now: Time,
+        key: TaskKey,
+        class: ClassId,
+        place: Where,
+        avoid: Option<ChildId>,
+    ) {
         if self.tasks.find(key).is_some() {
             return;
         }
@@ -204,13 +214,17 @@ impl Sched {
             Where::Back => {
                 let arrival = self.arrival_back;
                 self.arrival_back += 1;
-                let task = self.tasks.insert(key, class.0, Stage::Ready { arrival, avoid });
+                let task = self
+                    .tasks
+                    .insert(key, class.0, Stage::Ready { arrival, avoid });
                 self.tasks.push_back(queue, task);
             }
             Where::Front => {
                 let arrival = self.arrival_front;
                 self.arrival_front -= 1;
-                let task = self.tasks.insert(key, class.0, Stage::Ready { arrival, avoid });
+                let task = self
+                    .tasks
+                    .insert(key, class.0, Stage::Ready { arrival, avoid });
                 self.tasks.push_front(queue, task);
             }
         }
@@ -230,7 +244,9 @@ impl Sched {
             .expect("a child joins before it is said to hold tasks");
         match self.tasks.find(key) {
             None => {
-                let task = self.tasks.insert(key, class.0, Stage::Leased { child: number });
+                let task = self
+                    .tasks
+                    .insert(key, class.0, Stage::Leased { child: number });
                 self.hold(task, number);
             }
             Some(task) => match self.tasks.get(task).stage.child() {
@@ -257,7 +273,9 @@ impl Sched {
 
     /// A child has started a task it holds.
     pub fn started(&mut self, now: Time, key: TaskKey) {
-        let Some(task) = self.tasks.find(key) else { return };
+        let Some(task) = self.tasks.find(key) else {
+            return;
+        };
         let Stage::Leased { child } = self.tasks.get(task).stage else {
             return;
         };
@@ -267,11 +285,18 @@ impl Sched {
 
     /// A task has run for `wall`: it is known no more, and its category has learned.
     pub fn ran(&mut self, _now: Time, key: TaskKey, wall: Span) {
-        let Some(task) = self.tasks.find(key) else { return };
+        let Some(task) = self.tasks.find(key) else {
+            return;
+        };
         let category = self.classes.get(self.tasks.get(task).class).category;
         self.categories.get_mut(category).runs.add(wall);
         if let Some(child) = self.tasks.get(task).stage.child() {
-            self.children.get_mut(child).runs.entry(category).or_default().add(wall);
+            self.children
+                .get_mut(child)
+                .runs
+                .entry(category)
+                .or_default()
+                .add(wall);
         }
         if !self.aborted.is_empty() {
             self.aborted.remove(&key);
@@ -356,7 +381,8 @@ impl Sched {
     fn unqueue(&mut self, task: u32) {
         let class = self.tasks.get(task).class;
         let old = self.rank(class);
-        self.tasks.unlink(&mut self.classes.get_mut(class).queue, task);
+        self.tasks
+            .unlink(&mut self.classes.get_mut(class).queue, task);
         self.counts.ready -= 1;
         self.reorder(class, old);
     }
@@ -389,8 +415,13 @@ impl Sched {
             return None;
         }
         match self.tasks.get(first).stage {
-            Stage::Ready { arrival, .. } => Some((Reverse(class.spec.policy.priority), arrival, number)),
-            Stage::Free | Stage::Leased { .. } | Stage::Running { .. } | Stage::Straggling { .. } => {
+            Stage::Ready { arrival, .. } => {
+                Some((Reverse(class.spec.policy.priority), arrival, number))
+            }
+            Stage::Free
+            | Stage::Leased { .. }
+            | Stage::Running { .. }
+            | Stage::Straggling { .. } => {
                 unreachable!("only ready tasks are queued")
             }
         }

@@ -59,7 +59,10 @@ impl Outbox {
 
     /// Tells a subordinate that a template will not be referred to any more.
     pub fn retire(&mut self, link: LinkId, master: MasterId, template: TemplateId) {
-        self.retired.entry((link, master)).or_default().push(template);
+        self.retired
+            .entry((link, master))
+            .or_default()
+            .push(template);
     }
 
     /// Forgets what was to be said on a link that is gone.

@@ -52,7 +52,13 @@ impl Sched {
     /// Places ready tasks, at most `budget` of them, and appends where they go. They are leased then.
     ///
     /// Costs O(log n) per placement under `Algorithm::FirstCome`, O(children that changed) under the others.
-    pub fn place(&mut self, _now: Time, budget: usize, files: &impl Files, out: &mut Vec<Placement>) -> Placed {
+    pub fn place(
+        &mut self,
+        _now: Time,
+        budget: usize,
+        files: &impl Files,
+        out: &mut Vec<Placement>,
+    ) -> Placed {
         self.waiting.clear();
         let full = out.len() + budget;
         let mut next = self.order.first().copied();
@@ -61,7 +67,11 @@ impl Sched {
                 return Placed::More;
             }
             self.serve(rank.2, full, files, out);
-            next = self.order.range((Excluded(rank), Unbounded)).next().copied();
+            next = self
+                .order
+                .range((Excluded(rank), Unbounded))
+                .next()
+                .copied();
         }
         Placed::All
     }
@@ -70,7 +80,11 @@ impl Sched {
     fn serve(&mut self, class: u32, full: usize, files: &impl Files, out: &mut Vec<Placement>) {
         self.refresh(class);
         let Some(rank) = self.rank(class) else { return };
-        let due = self.order.range((Excluded(rank), Unbounded)).next().copied();
+        let due = self
+            .order
+            .range((Excluded(rank), Unbounded))
+            .next()
+            .copied();
         let mut inputs = Vec::new();
         let mut now = Some(rank);
         while out.len() < full && now.is_some_and(|now| due.is_none_or(|due| now < due)) {
@@ -78,7 +92,8 @@ impl Sched {
                 self.wait(class);
                 break;
             };
-            self.tasks.unlink(&mut self.classes.get_mut(class).queue, task);
+            self.tasks
+                .unlink(&mut self.classes.get_mut(class).queue, task);
             self.counts.ready -= 1;
             self.hold(task, child);
             let holder = self.children.get_mut(child);
@@ -112,10 +127,18 @@ impl Sched {
     }
 
     /// A task of the class and a child for it: the head, or one of the next if the head avoids whoever has room.
-    fn pair(&mut self, class: u32, files: &impl Files, inputs: &mut Vec<FileRef>) -> Option<(u32, u32)> {
+    fn pair(
+        &mut self,
+        class: u32,
+        files: &impl Files,
+        inputs: &mut Vec<FileRef>,
+    ) -> Option<(u32, u32)> {
         let mut task = self.classes.get(class).queue.first;
         for _ in 0..AVOIDING_SKIPPED_MAX {
-            let (seats, extras) = (&self.classes.get(class).seats, &self.classes.get(class).extras);
+            let (seats, extras) = (
+                &self.classes.get(class).seats,
+                &self.classes.get(class).extras,
+            );
             if task == crate::NONE || (seats.is_empty() && extras.is_empty()) {
                 return None;
             }
@@ -128,10 +151,19 @@ impl Sched {
     }
 
     /// A child for this task: where it can start if there is one, and where it can be in hand if not.
-    fn child_for(&mut self, class: u32, task: u32, files: &impl Files, inputs: &mut Vec<FileRef>) -> Option<u32> {
+    fn child_for(
+        &mut self,
+        class: u32,
+        task: u32,
+        files: &impl Files,
+        inputs: &mut Vec<FileRef>,
+    ) -> Option<u32> {
         let avoid = match self.tasks.get(task).stage {
             Stage::Ready { avoid, .. } => avoid.filter(|avoid| self.can_avoid(class, *avoid)),
-            Stage::Free | Stage::Leased { .. } | Stage::Running { .. } | Stage::Straggling { .. } => None,
+            Stage::Free
+            | Stage::Leased { .. }
+            | Stage::Running { .. }
+            | Stage::Straggling { .. } => None,
         };
         let algorithm = self.classes.get(class).spec.policy.algorithm;
         let wanted = if algorithm == Algorithm::FirstCome {
@@ -171,7 +203,9 @@ impl Sched {
                     place.unwrap_or(usize::MAX)
                 })
             }
-            Algorithm::WorstFit => self.least(|sched, child| Reverse(sched.children.get(child).free_cores_milli())),
+            Algorithm::WorstFit => {
+                self.least(|sched, child| Reverse(sched.children.get(child).free_cores_milli()))
+            }
         }
     }
 
@@ -224,7 +258,11 @@ impl Sched {
     fn has_berth(&mut self, number: u32, seq: Seq, berth: Berth) -> bool {
         let class = self.classes.get(number);
         let placeable = self.children.placeable();
-        let Some(child) = self.children.entry(seq).filter(|child| child.is_placeable()) else {
+        let Some(child) = self
+            .children
+            .entry(seq)
+            .filter(|child| child.is_placeable())
+        else {
             return false;
         };
         let request = &class.spec.resources;
@@ -240,7 +278,12 @@ impl Sched {
                     return false;
                 }
                 let mut others = self.waiting.iter().filter(|other| **other != number);
-                !others.any(|other| child.seats(*other, &self.classes.get(*other).spec.resources).slots > 0)
+                !others.any(|other| {
+                    child
+                        .seats(*other, &self.classes.get(*other).spec.resources)
+                        .slots
+                        > 0
+                })
             }
         }
     }

@@ -46,8 +46,6 @@ pub(crate) struct Category {
     classes: u32,
     /// When it last lost its last class, as a number that grows.
     left: u64,
-    /// Attempts that were started and are neither ended nor reported as stragglers.
-    pub running: u32,
     pub runs: Runs,
 }
 
@@ -79,7 +77,6 @@ impl Categories {
             name: name.clone(),
             classes: 1,
             left: 0,
-            running: 0,
             runs: Runs::default(),
         };
         let number = self.free.pop().unwrap_or(self.categories.len() as u32);

@@ -11,8 +11,8 @@ impl Sched {
     /// Appends the attempts that have run longer than fast abort allows, each once; the caller cancels them.
     ///
     /// That is longer than the mean of the category's runs, times the policy's percentage and 100 more for each time
-    /// the task was given up before; with at least ten runs to go by, at workers only, and never the only attempt
-    /// of its category that is running, so that something always comes to an end.
+    /// the task was given up before, so that in the end every task is given the time it takes; with at least ten runs
+    /// to go by, and at workers only.
     pub fn stragglers(&mut self, now: Time, out: &mut Vec<Placement>) {
         for class in self.watched.clone() {
             while let Some((due, task)) = self.first_due(class) {
@@ -36,7 +36,10 @@ impl Sched {
 
     /// When the first running attempt may have become a straggler.
     pub fn deadline(&self) -> Option<Deadline> {
-        let dues = self.watched.iter().filter_map(|class| self.first_due(*class));
+        let dues = self
+            .watched
+            .iter()
+            .filter_map(|class| self.first_due(*class));
         let at = dues.map(|(due, _)| due).min()?;
         Some(Deadline {
             at,
@@ -48,13 +51,18 @@ impl Sched {
     pub(crate) fn watch(&mut self, task: u32, child: u32, since: Time) {
         let number = self.tasks.get(task).class;
         let class = self.classes.get_mut(number);
-        self.categories.get_mut(class.category).running += 1;
-        if class.spec.policy.fast_abort_percent.is_none() || self.children.get(child).kind != ChildKind::Worker {
+        if class.spec.policy.fast_abort_percent.is_none()
+            || self.children.get(child).kind != ChildKind::Worker
+        {
             return;
         }
         let key = self.tasks.get(task).key;
         let times = self.aborted.get(&key).copied().unwrap_or(0);
-        class.watched.entry(times).or_default().insert((since, key, task));
+        class
+            .watched
+            .entry(times)
+            .or_default()
+            .insert((since, key, task));
         self.watched.insert(number);
     }
 
@@ -65,7 +73,6 @@ impl Sched {
         };
         let (number, key) = (self.tasks.get(task).class, self.tasks.get(task).key);
         let class = self.classes.get_mut(number);
-        self.categories.get_mut(class.category).running -= 1;
         class.watched.retain(|_, attempts| {
             attempts.remove(&(since, key, task));
             !attempts.is_empty()
@@ -79,9 +86,6 @@ impl Sched {
     fn first_due(&self, class: u32) -> Option<(Time, u32)> {
         let class = self.classes.get(class);
         let category = self.categories.get(class.category);
-        if category.running < 2 {
-            return None;
-        }
         let mean = category.runs.mean(SAMPLES_MIN)?;
         let firsts = class.watched.iter().filter_map(|(times, attempts)| {
             let (since, _, task) = attempts.first()?;

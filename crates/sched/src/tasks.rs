@@ -30,7 +30,10 @@ pub(crate) enum Stage {
     Free,
     /// It waits in the queue of its class. The least arrival of a class's head decides which class is next.
     /// The child to avoid is named by its place in order of joining, which no other child ever has.
-    Ready { arrival: u64, avoid: Option<NonZeroU32> },
+    Ready {
+        arrival: u64,
+        avoid: Option<NonZeroU32>,
+    },
     /// A child holds it.
     Leased { child: u32 },
     /// A child runs it.
@@ -44,7 +47,9 @@ impl Stage {
     pub fn child(self) -> Option<u32> {
         match self {
             Stage::Free | Stage::Ready { .. } => None,
-            Stage::Leased { child } | Stage::Running { child, .. } | Stage::Straggling { child } => Some(child),
+            Stage::Leased { child }
+            | Stage::Running { child, .. }
+            | Stage::Straggling { child } => Some(child),
         }
     }
 }

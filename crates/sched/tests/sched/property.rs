@@ -152,7 +152,8 @@ impl World {
         } else {
             ChildKind::Worker
         };
-        self.sched.join(child, kind, "site", &format!("h{}", child.0));
+        self.sched
+            .join(child, kind, "site", &format!("h{}", child.0));
         self.shapes.entry(child).or_default();
     }
 
@@ -162,7 +163,9 @@ impl World {
     }
 
     fn offer(&mut self) {
-        let Some(child) = self.some_child() else { return };
+        let Some(child) = self.some_child() else {
+            return;
+        };
         if self.learning == Learning::No && !self.shapes[&child].is_empty() {
             return;
         }
@@ -179,7 +182,9 @@ impl World {
     }
 
     fn pause_or_resume(&mut self) {
-        let Some(child) = self.some_child() else { return };
+        let Some(child) = self.some_child() else {
+            return;
+        };
         if self.below(3) == 0 {
             self.sched.pause(child)
         } else {
@@ -188,7 +193,9 @@ impl World {
     }
 
     fn leave(&mut self) {
-        let Some(child) = self.some_child() else { return };
+        let Some(child) = self.some_child() else {
+            return;
+        };
         let held = self.sched.leave(child);
         self.shapes.remove(&child);
         let expected: Vec<TaskKey> = self
@@ -197,7 +204,10 @@ impl World {
             .filter(|(_, (_, holder))| *holder == child)
             .map(|(key, _)| *key)
             .collect();
-        assert_eq!(held, expected, "a child that leaves gives back what it held");
+        assert_eq!(
+            held, expected,
+            "a child that leaves gives back what it held"
+        );
         for key in held {
             self.again(key, Some(child));
         }
@@ -228,7 +238,9 @@ impl World {
     }
 
     fn adopt(&mut self) {
-        let Some(child) = self.some_child() else { return };
+        let Some(child) = self.some_child() else {
+            return;
+        };
         if self.learning == Learning::No {
             return;
         }
@@ -236,7 +248,8 @@ impl World {
         let (key, class) = known
             .filter(|_| self.made.is_multiple_of(2))
             .unwrap_or((self.new_key(), 0));
-        self.sched.adopt(self.now, key, self.classes[class].0, child);
+        self.sched
+            .adopt(self.now, key, self.classes[class].0, child);
         self.ready.remove(&key);
         self.leased.insert(key, (class, child));
     }
@@ -261,7 +274,8 @@ impl World {
 
     fn end_one(&mut self) {
         let n = self.below(self.leased.len().max(1) as u64) as usize;
-        let Some((key, (_, child))) = self.leased.iter().nth(n).map(|(key, held)| (*key, *held)) else {
+        let Some((key, (_, child))) = self.leased.iter().nth(n).map(|(key, held)| (*key, *held))
+        else {
             return;
         };
         let wall = Span(self.below(300_000));
@@ -293,7 +307,10 @@ impl World {
         let placed = self.sched.place(self.now, budget, &OneFileEach, &mut out);
         assert!(out.len() <= budget, "the budget is kept");
         for placed in out {
-            let class = self.ready.remove(&placed.key).expect("what is placed was ready");
+            let class = self
+                .ready
+                .remove(&placed.key)
+                .expect("what is placed was ready");
             let (_, request) = self.classes[class];
             let fits = self.shapes[&placed.child]
                 .iter()
@@ -312,11 +329,16 @@ impl World {
             let used = held.fold(Resources::default(), |sum, (class, _)| {
                 sum.plus(&self.classes[*class].1)
             });
-            let times = |shape: &Resources, count| (0..count).fold(Resources::default(), |sum, _| sum.plus(shape));
-            let total = shapes
-                .iter()
-                .fold(Resources::default(), |sum, (shape, n)| sum.plus(&times(shape, *n)));
-            assert!(used.fits(&total), "{child:?} of {shapes:?} is asked to run {used}");
+            let times = |shape: &Resources, count| {
+                (0..count).fold(Resources::default(), |sum, _| sum.plus(shape))
+            };
+            let total = shapes.iter().fold(Resources::default(), |sum, (shape, n)| {
+                sum.plus(&times(shape, *n))
+            });
+            assert!(
+                used.fits(&total),
+                "{child:?} of {shapes:?} is asked to run {used}"
+            );
         }
     }
 

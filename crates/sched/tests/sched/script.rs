@@ -46,7 +46,12 @@ fn run(path: &Path) {
         if line.is_empty() {
             continue;
         }
-        let place = format!("{}:{}: `{}`", path.file_name().unwrap().display(), asked.0 + 1, asked.1);
+        let place = format!(
+            "{}:{}: `{}`",
+            path.file_name().unwrap().display(),
+            asked.0 + 1,
+            asked.1
+        );
         if let Some(expected) = line.strip_prefix("->") {
             let expected = expected.trim();
             assert!(!shown.is_empty(), "{place} shows no `{expected}`");
@@ -76,7 +81,11 @@ struct Inputs(BTreeMap<TaskKey, Vec<FileRef>>);
 
 impl Files for Inputs {
     fn each_file(&self, key: TaskKey, visit: &mut dyn FnMut(FileRef)) {
-        self.0.get(&key).into_iter().flatten().for_each(|file| visit(*file));
+        self.0
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .for_each(|file| visit(*file));
     }
 }
 
@@ -98,7 +107,9 @@ impl World {
         match verb {
             "child" => self.join(&words),
             "offer" => self.sched.offer(self.child(words[0]), &shapes(&words[1..])),
-            "round_trip" => self.sched.set_round_trip(self.child(words[0]), span(words[1])),
+            "round_trip" => self
+                .sched
+                .set_round_trip(self.child(words[0]), span(words[1])),
             "pause" => self.sched.pause(self.child(words[0])),
             "resume" => self.sched.resume(self.child(words[0])),
             "task" => self.submit(words[0], &words[1..]),
@@ -112,7 +123,9 @@ impl World {
             "lost" => self.each(&words, |world, key| world.sched.lost(key)),
             "ran" => {
                 let wall = span(words[1]);
-                self.each(&words[..1], |world, key| world.sched.ran(world.now, key, wall));
+                self.each(&words[..1], |world, key| {
+                    world.sched.ran(world.now, key, wall)
+                });
             }
             "after" => self.now = self.now + span(words[0]),
             _ => return self.question(verb, &words),
@@ -128,12 +141,16 @@ impl World {
                 let budget = words.first().map_or(100_000, |word| word.parse().unwrap());
                 let placed = self.sched.place(self.now, budget, &self.inputs, &mut out);
                 let more = (placed == Placed::More).then(|| "more".to_owned());
-                let lines = out.iter().map(|placed| self.arrow(placed.key, placed.child));
+                let lines = out
+                    .iter()
+                    .map(|placed| self.arrow(placed.key, placed.child));
                 lines.chain(more).collect()
             }
             "stragglers" => {
                 self.sched.stragglers(self.now, &mut out);
-                out.iter().map(|late| self.arrow(late.key, late.child)).collect()
+                out.iter()
+                    .map(|late| self.arrow(late.key, late.child))
+                    .collect()
             }
             "leave" => {
                 let held = self.sched.leave(self.child(words[0]));
@@ -141,11 +158,16 @@ impl World {
             }
             "forget" => {
                 let child = self.sched.forget(self.key(words[0]));
-                child.map(|child| self.child_name(child)).into_iter().collect()
+                child
+                    .map(|child| self.child_name(child))
+                    .into_iter()
+                    .collect()
             }
             "deadline" => {
                 let deadline = self.sched.deadline();
-                vec![deadline.map_or("never".into(), |deadline| format!("in {}", deadline.at.since(self.now)))]
+                vec![deadline.map_or("never".into(), |deadline| {
+                    format!("in {}", deadline.at.since(self.now))
+                })]
             }
             "counts" => {
                 let counts = self.sched.counts();
@@ -166,7 +188,12 @@ impl World {
         if !self.children.iter().any(|known| known == name) {
             self.children.push(name.to_owned());
         }
-        let value = |key| words.iter().find_map(|word| word.strip_prefix(key)).unwrap_or("");
+        let value = |key| {
+            words
+                .iter()
+                .find_map(|word| word.strip_prefix(key))
+                .unwrap_or("")
+        };
         let kind = if words.contains(&"foreman") {
             ChildKind::Foreman
         } else {
@@ -186,7 +213,11 @@ impl World {
         let value = |key| words.iter().find_map(|word| word.strip_prefix(key));
         let mut policy = Policy::default();
         if let Some(name) = value("algorithm=") {
-            policy.algorithm = Algorithm::ALL.into_iter().find(|(_, known)| *known == name).unwrap().0;
+            policy.algorithm = Algorithm::ALL
+                .into_iter()
+                .find(|(_, known)| *known == name)
+                .unwrap()
+                .0;
         }
         policy.priority = value("priority=").map_or(0, |word| word.parse().unwrap());
         policy.fast_abort_percent = value("abort=").map(|word| word.parse().unwrap());
@@ -209,7 +240,10 @@ impl World {
         for name in range(names) {
             self.tasks.push((name.clone(), class));
             let key = self.key(&name);
-            let inputs = value("in=").into_iter().flat_map(|list| list.split(',')).map(file);
+            let inputs = value("in=")
+                .into_iter()
+                .flat_map(|list| list.split(','))
+                .map(file);
             self.inputs.0.insert(key, inputs.collect());
             self.sched.ready(self.now, key, class, Where::Back, None);
         }
@@ -251,7 +285,11 @@ impl World {
     }
 
     fn class_of(&self, name: &str) -> ClassId {
-        self.tasks.iter().find(|(known, _)| known == name).unwrap().1
+        self.tasks
+            .iter()
+            .find(|(known, _)| known == name)
+            .unwrap()
+            .1
     }
 
     fn name(&self, key: TaskKey) -> String {
@@ -270,7 +308,9 @@ fn range(names: &str) -> Vec<String> {
     };
     let stem = first.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = |name: &str| -> u32 { name.strip_prefix(stem).unwrap().parse().unwrap() };
-    (number(first)..=number(last)).map(|n| format!("{stem}{n}")).collect()
+    (number(first)..=number(last))
+        .map(|n| format!("{stem}{n}"))
+        .collect()
 }
 
 /// `cores=4,memory=8*16`: sixteen workers of four cores and eight bytes.

@@ -1,0 +1,229 @@
+//! `muster master`, `muster foreman`, `muster worker`: the standing processes.
+
+use std::env;
+use std::fs;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::Command;
+
+use clap::Args;
+use muster_node::daemon::{self, Common, DaemonError, ForemanOptions, MasterOptions, WorkerOptions};
+use muster_proto::Resources;
+use muster_store::DirLock;
+
+use crate::error::CliError;
+use crate::places;
+use crate::units::{parse_cores, parse_size};
+
+/// The hidden first argument of a process that makes wardens for a worker.
+pub const MOTHER: &str = "__warden-mother";
+
+/// Bytes a foreman's or worker's cache may hold beyond what is needed at the moment.
+const CACHE_BYTES: u64 = 50 << 30;
+/// Workers of one user on one host that find a state directory by themselves.
+const WORKERS_PER_HOST_MAX: u32 = 1_024;
+
+/// What every standing process is told.
+#[derive(Args, Debug)]
+pub struct Standing {
+    /// Address and port to be reached at; port 0 is the one it had before, or any
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Write the port here when ready; removed at exit
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// Keep state here
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where the federation's keys are
+    #[arg(long, value_name = "DIR", env = "MUSTER_KEYS")]
+    keys: Option<PathBuf>,
+    /// Log as JSON lines
+    #[arg(long)]
+    pub log_json: bool,
+    /// End when the process that started this one ends
+    #[arg(long, hide = true, value_name = "PID", num_args = 0..=1, require_equals = true)]
+    with_parent: Option<Option<u32>>,
+}
+
+/// A standing master: owns a project's queue
+#[derive(Args, Debug)]
+pub struct MasterArgs {
+    /// The project's name
+    #[arg(long, value_name = "NAME")]
+    project: String,
+    #[command(flatten)]
+    pub standing: Standing,
+}
+
+/// A foreman: serves masters for one site
+#[derive(Args, Debug)]
+pub struct ForemanArgs {
+    /// The site's name
+    #[arg(long, value_name = "NAME")]
+    site: String,
+    /// Masters or foremen to take work from
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', required = true)]
+    superior: Vec<String>,
+    /// Its own name [default: the one it had before, or one made of the host's]
+    #[arg(long)]
+    name: Option<String>,
+    /// What its file cache may hold
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    cache: Option<u64>,
+    #[command(flatten)]
+    pub standing: Standing,
+}
+
+/// A worker: runs tasks on this host
+#[derive(Args, Debug)]
+pub struct WorkerArgs {
+    /// The foreman or master to take work from
+    #[arg(value_name = "ADDR:PORT")]
+    superior: String,
+    /// The site it is at
+    #[arg(long, default_value = "home")]
+    site: String,
+    /// Its own name [default: the one it had before, or one made of the host's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Cores to use [default: all]
+    #[arg(long, value_parser = parse_cores)]
+    cores: Option<u32>,
+    /// Memory to use [default: all]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+    /// Disk to use [default: 100 GB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    disk: Option<u64>,
+    /// Graphics processors to use
+    #[arg(long, default_value_t = 0)]
+    gpus: u32,
+    /// What its file cache may hold
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    cache: Option<u64>,
+    #[command(flatten)]
+    pub standing: Standing,
+}
+
+impl Standing {
+    fn common(&self, state_dir: PathBuf, listen: Option<SocketAddr>) -> Result<Common, CliError> {
+        self.follow_parent()?;
+        Ok(Common {
+            state_dir,
+            keys_dir: self.keys.clone().map_or_else(places::keys, Ok)?,
+            listen: self.listen.or(listen),
+            port_file: self.port_file.clone(),
+        })
+    }
+
+    /// Arranges that this process dies with its parent, and is not alive if the parent is already gone.
+    fn follow_parent(&self) -> Result<(), CliError> {
+        let Some(parent) = self.with_parent else { return Ok(()) };
+        let killed = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        killed.map_err(|errno| CliError::Daemon(DaemonError::System(errno.into())))?;
+        let is = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+        if parent.is_some_and(|wanted| is != Some(wanted)) {
+            std::process::exit(0);
+        }
+        Ok(())
+    }
+}
+
+/// Runs a master until it is told to leave.
+pub fn master(args: &MasterArgs) -> Result<(), CliError> {
+    let state = places::state()?;
+    let projects = state.join("projects");
+    let state_dir = args.standing.state_dir.clone().unwrap_or_else(|| state.join("masters").join(&args.project));
+    // A master of an embedded federation is nobody else's business.
+    let register = match args.standing.with_parent {
+        Some(_) => None,
+        None => {
+            fs::create_dir_all(&projects).map_err(|source| CliError::file(&projects, source))?;
+            Some(projects.join(&args.project))
+        }
+    };
+    let common = args.standing.common(state_dir, Some(SocketAddr::from(([0, 0, 0, 0], MASTER_PORT))))?;
+    daemon::run_master(&MasterOptions { common, project: args.project.clone(), register })?;
+    Ok(())
+}
+
+/// Runs a foreman until it is told to leave.
+pub fn foreman(args: &ForemanArgs) -> Result<(), CliError> {
+    let state_dir = match &args.standing.state_dir {
+        Some(dir) => dir.clone(),
+        None => places::state()?.join("foremen").join(&args.site),
+    };
+    let common = args.standing.common(state_dir, Some(SocketAddr::from(([0, 0, 0, 0], FOREMAN_PORT))))?;
+    daemon::run_foreman(&ForemanOptions {
+        common,
+        site: args.site.clone(),
+        name: args.name.clone(),
+        superiors: args.superior.iter().map(|text| resolve(text)).collect::<Result<_, _>>()?,
+        cache_bytes_max: args.cache.unwrap_or(CACHE_BYTES),
+    })?;
+    Ok(())
+}
+
+/// Runs a worker until it is told to leave.
+pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
+    let state_dir = match &args.standing.state_dir {
+        Some(dir) => dir.clone(),
+        None => free_worker_dir()?,
+    };
+    let executable = env::current_exe().map_err(DaemonError::System)?;
+    let mut mother = Command::new(executable);
+    mother.arg(MOTHER);
+    let shape = Resources {
+        cores_milli: args.cores.unwrap_or_else(host_cores_milli),
+        gpus: args.gpus,
+        memory_bytes: args.memory.unwrap_or_else(host_memory_bytes),
+        disk_bytes: args.disk.unwrap_or(DISK_BYTES),
+    };
+    daemon::run_worker(WorkerOptions {
+        common: args.standing.common(state_dir, None)?,
+        site: args.site.clone(),
+        name: args.name.clone(),
+        superior: resolve(&args.superior)?,
+        shape,
+        cache_bytes_max: args.cache.unwrap_or(CACHE_BYTES),
+        mother,
+    })?;
+    Ok(())
+}
+
+/// The address that `text` names: the first one its host has.
+fn resolve(text: &str) -> Result<SocketAddr, CliError> {
+    let resolved = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    resolved.ok_or_else(|| CliError::NoAddress { text: text.to_owned() })
+}
+
+/// The first state directory of this user's workers that no living worker has; its cache is used again.
+fn free_worker_dir() -> Result<PathBuf, CliError> {
+    let workers = places::state()?.join("workers");
+    for n in 1..=WORKERS_PER_HOST_MAX {
+        let dir = workers.join(n.to_string());
+        fs::create_dir_all(&dir).map_err(|source| CliError::file(&dir, source))?;
+        if DirLock::acquire(&dir).is_ok() {
+            return Ok(dir);
+        }
+    }
+    Err(CliError::TooManyWorkers)
+}
+
+fn host_cores_milli() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(1_000)
+}
+
+fn host_memory_bytes() -> u64 {
+    let pages = rustix::system::sysinfo();
+    pages.totalram.saturating_mul(u64::from(pages.mem_unit))
+}
+
+/// The port of Work Queue's family, where its users look for a master.
+const MASTER_PORT: u16 = 9123;
+/// Next to it.
+const FOREMAN_PORT: u16 = 9124;
+/// A promise that is kept by nobody yet; large enough to be no obstacle.
+const DISK_BYTES: u64 = 100 << 30;

@@ -1,0 +1,71 @@
+//! A standing master.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use muster_master::{Config, Event, Master};
+use muster_proto::machine::{Never, Side};
+use muster_proto::{MasterId, Role};
+use tokio::sync::mpsc;
+
+use super::{Common, DaemonError, LEAVE_GRACE, open_door, runtime, state};
+use crate::bulk::Shelf;
+use crate::clock::Clock;
+use crate::driver::{self, Setup, asked_to_leave};
+
+/// What a master is told.
+#[derive(Clone, Debug)]
+pub struct MasterOptions {
+    /// What every daemon is told.
+    pub common: Common,
+    /// The project whose queue it owns.
+    pub project: String,
+    /// Where its address is written for this user's commands while it can be reached.
+    pub register: Option<PathBuf>,
+}
+
+/// Who may come in.
+const SIDES: [(Role, Side); 3] =
+    [(Role::Foreman, Side::Subordinate), (Role::Worker, Side::Subordinate), (Role::User, Side::User)];
+
+/// Runs a master until it is told to leave.
+///
+/// # Errors
+/// See [`DaemonError`].
+pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
+    let common = &options.common;
+    state::make(&common.state_dir)?;
+    let clock = Clock::start();
+    let (log, next, events) = state::journal::<Event>(&common.state_dir)?;
+    let wanted = state::Wanted { role: Role::Master, site: "home", name: Some(&options.project) };
+    let credentials = state::identity(common, &wanted)?;
+    let (store, _) = state::store(&common.state_dir)?;
+    let config = Config { seed: state::draw(), fresh: MasterId(state::draw()) };
+    let master = Master::new(clock.now(), config, events);
+    runtime()?.block_on(async {
+        let (door, port_file) = open_door(common, &credentials, &SIDES)?;
+        if let (Some(register), Some(door)) = (&options.register, &door) {
+            let address = door.listener.local_address();
+            let written = fs::write(register, format!("{address}\n"));
+            written.map_err(|source| DaemonError::State { path: register.clone(), source })?;
+        }
+        let (_nobody, local) = mpsc::channel::<Never>(1);
+        let setup = Setup {
+            clock,
+            credentials: Arc::new(credentials),
+            journal: Some((log, next)),
+            shelf: Shelf::start(store).map_err(DaemonError::System)?,
+            superiors: Vec::new(),
+            door,
+            hands: (),
+            local,
+            stop: asked_to_leave().map_err(DaemonError::System)?,
+            drained: Master::is_drained,
+            grace: LEAVE_GRACE,
+        };
+        driver::run(master, setup).await?;
+        drop(port_file);
+        Ok(())
+    })
+}
