@@ -6,7 +6,7 @@
 use muster_proto::limits::{OUTPUT_BYTES_MAX, STREAM_BYTES_MAX, TAIL_BYTES_MAX};
 use muster_proto::outcome::{ReturnedFile, Stream};
 use muster_proto::task::{InputFile, OutputFile, Words};
-use muster_proto::{RelPath, Span};
+use muster_proto::{Digest, RelPath, Span};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,9 @@ pub struct Ended {
     pub outputs: Vec<ReturnedFile>,
     /// Required outputs that are not among `outputs`, and files of any output that could not be taken.
     pub missing: Vec<Missing>,
+    /// Contents of inputs that the program has written to in place, against their permissions. The store no longer
+    /// has them.
+    pub spoiled: Vec<Digest>,
 }
 
 impl Ended {
@@ -129,6 +132,7 @@ impl Ended {
             stderr: Stream::default(),
             outputs: Vec::new(),
             missing: Vec::new(),
+            spoiled: Vec::new(),
         }
     }
 }

@@ -22,7 +22,7 @@ use super::sweep;
 pub struct Places {
     /// The worker's state directory, which exists and which the caller has locked. Slots are made in `slots` there.
     pub state: PathBuf,
-    /// The content store, on the same file system if inputs are to be linked.
+    /// The content store, which exists, on the same file system if inputs are to be linked.
     pub store: PathBuf,
     /// The best way of keeping a task's processes together that may be tried. Without a reason to avoid it,
     /// [`Confinement::PidNamespace`].

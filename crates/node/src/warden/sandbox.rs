@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use muster_proto::RelPath;
 use muster_proto::task::InputFile;
+use muster_proto::{Digest, RelPath};
 use muster_store::content::{ContentStore, Placement, Use};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -73,6 +73,34 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Looks for inputs written to since `staged_ms`, a wall time, and has the store drop what is no longer what its
+    /// name says. Returns what that was.
+    ///
+    /// Inputs are links to the store's own read-only files, which root, or whoever changes the permissions, can write
+    /// to. One system call per input; those written to, or new at the time, are hashed.
+    pub fn spoiled(
+        &self,
+        store: &ContentStore,
+        inputs: &[InputFile],
+        staged_ms: u64,
+    ) -> Vec<Digest> {
+        let is_suspect = |input: &&InputFile| {
+            let found =
+                rustix::fs::statat(&self.dir, input.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+            found.is_ok_and(|found| {
+                let written_ms = found.st_mtime as u64 * 1_000 + found.st_mtime_nsec / 1_000_000;
+                written_ms + FILE_TIME_SLACK_MS >= staged_ms
+            })
+        };
+        let suspects = inputs
+            .iter()
+            .filter(is_suspect)
+            .map(|input| input.file.digest);
+        suspects
+            .filter(|&digest| matches!(store.verify(digest), Ok(false)))
+            .collect()
+    }
+
     /// Makes it empty and as it was made, whatever the last task did to it. No process of that task lives.
     ///
     /// Costs a few system calls, and no change of any directory, if the task left nothing.
@@ -121,6 +149,9 @@ impl Sandbox {
         Ok(())
     }
 }
+
+/// How far file times lag behind the clock: one tick of a kernel that ticks a hundred times a second.
+const FILE_TIME_SLACK_MS: u64 = 10;
 
 /// What the sandbox is called in its slot.
 const BOX: &str = "box";

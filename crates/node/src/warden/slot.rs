@@ -13,7 +13,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_ms};
 
 use super::collect;
 use super::execute::Starter;
@@ -132,6 +132,7 @@ impl<'a> Warden<'a> {
 
     /// Runs `run` from staging to clean-up; `None` if the worker has gone meanwhile.
     fn run(&mut self, run: &Run) -> io::Result<Option<Ended>> {
+        let staged_ms = wall_ms();
         let started = match self.sandbox.stage(&self.store, &run.inputs) {
             Ok(()) => self.starter.start(run, self.sandbox.path()),
             Err(end) => Err(end),
@@ -140,7 +141,11 @@ impl<'a> Warden<'a> {
             Ok(pid) => {
                 let mut leader = Leader::new(pid, self.clock);
                 match self.watch(run, &mut leader)? {
-                    Heard::Words => self.conclude(run, leader)?,
+                    Heard::Words => {
+                        let spoiled = self.sandbox.spoiled(&self.store, &run.inputs, staged_ms);
+                        let ended = self.conclude(run, leader)?;
+                        Ended { spoiled, ..ended }
+                    }
                     Heard::Farewell => return Ok(None),
                 }
             }

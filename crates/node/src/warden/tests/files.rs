@@ -129,6 +129,23 @@ fn a_store_file_is_out_of_reach_of_the_task_that_reads_it() {
 }
 
 #[test]
+fn an_input_written_to_in_place_is_no_longer_in_the_store() {
+    let world = World::new("spoiled");
+    let mut warden = world.warden(0);
+    let (good, bad) = (world.input("good", "good"), world.input("bad", "bad"));
+    let mut run = sh("cat good > /dev/null; chmod u+w bad; echo more >> bad");
+    run.inputs = vec![good.clone(), bad.clone()];
+    let ended = warden.run(&run);
+    assert_eq!(
+        (ended.end, ended.spoiled),
+        (End::Exited(0), vec![bad.file.digest])
+    );
+    assert!(world.store.contains(good.file.digest).is_some());
+    assert!(world.store.contains(bad.file.digest).is_none());
+    world.close();
+}
+
+#[test]
 fn slots_of_an_earlier_worker_are_removed() {
     let root = scratch("leftover");
     fs::create_dir_all(root.join("slots/5/box/deep")).expect("directories");
