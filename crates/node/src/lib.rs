@@ -1,7 +1,12 @@
 //! The drivers: everything of Muster that touches the world.
 
+pub mod bulk;
+pub mod client;
 pub mod clock;
+pub mod daemon;
+pub mod driver;
 pub mod endpoint;
+pub mod hands;
 pub mod identity;
 pub mod tasks;
 pub mod warden;

@@ -1,0 +1,245 @@
+//! The tasks that make links: dialling superiors for ever, greeting whoever is admitted at the door.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use muster_proto::machine::{FetchEnd, Side};
+use muster_proto::wire::{CloseCode, Frame};
+use muster_proto::{Digest, LinkId, Role};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::frames::{Break, End, Frames, greet};
+use super::outbox::{self, Outbox};
+use super::roster::Arrival;
+use super::{Door, Superior};
+use crate::bulk::serve::serve;
+use crate::bulk::{Lines, Shelf};
+use crate::endpoint::{Kind, Link, dial};
+use crate::identity::Credentials;
+use crate::tasks::Tasks;
+
+/// What links and transfers tell the loop.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A link stands.
+    Up(Box<Arrival>),
+    /// A frame came.
+    Frame {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        frame: Frame,
+    },
+    /// A link is gone; nothing more comes with its number.
+    Down {
+        /// Which.
+        link: LinkId,
+    },
+    /// A transfer has ended.
+    Fetched {
+        /// For which link.
+        link: LinkId,
+        /// How it ended for each of its contents.
+        ends: Vec<(Digest, FetchEnd)>,
+    },
+}
+
+/// What every task of a link needs.
+#[derive(Clone, Debug)]
+pub(super) struct Chain {
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) lines: Arc<Lines>,
+    pub(super) shelf: Shelf,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) links: Arc<AtomicU32>,
+    /// Whether the process is leaving.
+    pub(super) leaving: watch::Receiver<bool>,
+}
+
+/// Keeps a link to `superior` until the process is leaving.
+pub(super) async fn pursue(mut chain: Chain, superior: Superior) {
+    let mut backoff = Backoff::default();
+    let mut said = String::new();
+    while !*chain.leaving.borrow() {
+        let dialed = tokio::select! {
+            dialed = dial(superior.address, &chain.credentials, Kind::Control, &superior.roles) => dialed,
+            _ = chain.leaving.wait_for(|leaving| *leaving) => return,
+        };
+        match dialed {
+            Ok(link) => {
+                if chain.attend(link, End::Dialer, Side::Superior, Some(&superior)).await {
+                    backoff = Backoff::default();
+                    said.clear();
+                }
+            }
+            // A superior may be away for days; each reason is worth one line.
+            Err(error) if error.to_string() != said => {
+                said = error.to_string();
+                tracing::warn!(address = %superior.address, why = %said, "cannot reach a superior; trying on");
+            }
+            Err(_) => {}
+        }
+        timeout(backoff.next(), chain.leaving.wait_for(|leaving| *leaving)).await.ok();
+    }
+}
+
+/// Greets whoever comes through the door until the process is leaving.
+pub(super) async fn receive(mut chain: Chain, mut door: Door) {
+    let (mut controls, mut bulks) = (Tasks::new(), Tasks::new());
+    loop {
+        let link = tokio::select! {
+            link = door.listener.accept() => link,
+            _ = chain.leaving.wait_for(|leaving| *leaving) => None,
+        };
+        let Some(link) = link else { break };
+        let role = link.peer().role;
+        let side = door.sides.iter().find(|(allowed, _)| *allowed == role);
+        match (link.kind(), side) {
+            (_, None) => link.close(CloseCode::WrongRole),
+            (Kind::Control, Some((_, side))) => {
+                let (chain, side) = (chain.clone(), *side);
+                controls.spawn("link", async move {
+                    chain.attend(link, End::Listener, side, None).await;
+                });
+            }
+            (Kind::Bulk, Some(_)) => {
+                bulks.spawn("bulk connection", chain.clone().carry(link));
+            }
+        }
+    }
+    // Links send their last frames by themselves; what has not ended then is ended here.
+    timeout(FAREWELL, controls.join()).await.ok();
+    timeout(FAREWELL, door.listener.close(CloseCode::Leaving)).await.ok();
+}
+
+impl Chain {
+    /// Carries one control connection from its greeting to its end; `true` if it became a link.
+    async fn attend(&self, link: Link, end: End, side: Side, superior: Option<&Superior>) -> bool {
+        let peer = link.peer().clone();
+        let (sending, frames) = match greet(&link, end).await {
+            Ok(greeted) => greeted,
+            Err(why) => {
+                tracing::warn!(%peer, %why, "a connection did not become a link");
+                return false;
+            }
+        };
+        let id = LinkId(self.links.fetch_add(1, Ordering::Relaxed));
+        let outbox = Arc::new(Outbox::default());
+        let arrival = Arrival {
+            id,
+            link: link.clone(),
+            side,
+            outbox: Arc::clone(&outbox),
+        };
+        if self.news.send(News::Up(Box::new(arrival))).await.is_err() {
+            return true;
+        }
+        let mut tasks = Tasks::new();
+        let (writers, writing) = (outbox, link.clone());
+        tasks.spawn("link writer", async move { outbox::write(&writers, sending, writing).await });
+        tokio::select! {
+            () = self.read(id, frames, &link) => {}
+            () = self.keep_bulk(&link, superior) => {}
+        }
+        if self.news.send(News::Down { link: id }).await.is_err() {
+            return true;
+        }
+        // The peer ends its stream before its connection, and our last frames may still be under way to it.
+        if timeout(FAREWELL, link.closed()).await.is_err() {
+            link.close(CloseCode::Done);
+        }
+        let why = link.closed().await;
+        tracing::info!(%peer, %why, "a link has ended");
+        if end == End::Dialer && *self.leaving.borrow() {
+            timeout(FAREWELL, link.finish(CloseCode::Leaving)).await.ok();
+        }
+        true
+    }
+
+    /// Tells the loop what the peer sends until it ends or breaks the rules.
+    async fn read(&self, id: LinkId, mut frames: Frames, link: &Link) {
+        let peer = link.peer();
+        loop {
+            match frames.next(peer.role).await {
+                Ok(Frame::Hello(_)) => {
+                    tracing::warn!(%peer, "closing a link: it was greeted already");
+                    link.close(CloseCode::Protocol);
+                    return;
+                }
+                Ok(frame) => {
+                    if self.news.send(News::Frame { link: id, frame }).await.is_err() {
+                        return;
+                    }
+                }
+                Err(Break::Over) => return,
+                Err(why @ (Break::Wire(_) | Break::Denied { .. })) => {
+                    tracing::warn!(%peer, %why, "closing a link");
+                    link.close(CloseCode::Protocol);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Keeps a bulk connection beside a link that this process dialled; does nothing, for ever, beside any other.
+    async fn keep_bulk(&self, control: &Link, superior: Option<&Superior>) {
+        let Some(superior) = superior else {
+            return std::future::pending().await;
+        };
+        let mut backoff = Backoff::default();
+        loop {
+            match dial(superior.address, &self.credentials, Kind::Bulk, &superior.roles).await {
+                Ok(link) if link.peer() == control.peer() => {
+                    self.clone().carry(link).await;
+                    backoff = Backoff::default();
+                }
+                Ok(link) => link.close(CloseCode::Done),
+                Err(why) => tracing::debug!(peer = %control.peer(), %why, "no bulk connection yet"),
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    /// Carries one bulk connection to its end.
+    async fn carry(self, link: Link) {
+        let _ticket = match link.peer().role {
+            // Nothing is ever fetched from a user, and several commands of one may be at work.
+            Role::User => None,
+            Role::Master | Role::Foreman | Role::Worker | Role::Catalog => Some(self.lines.enter(link.clone())),
+        };
+        serve(link, self.shelf).await;
+    }
+}
+
+/// How long to wait before the next try: twice as long after each, up to a limit, and never in step with others.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { next: BACKOFF_MIN }
+    }
+}
+
+impl Backoff {
+    /// The next wait: between half of the step and the whole.
+    pub(crate) fn next(&mut self) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(BACKOFF_MAX);
+        // The standard library seeds this state from the system's generator.
+        let draw = u32::try_from(RandomState::new().hash_one(0) % 1_000).unwrap_or(0);
+        step / 2 + step * draw / 2_000
+    }
+}
+
+/// The first wait: longer than a process needs to start again.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// The longest wait: a superior that is back has its subordinates within two seconds.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// When a connection whose peer has ended its stream is closed here, and how long each step of leaving may take.
+const FAREWELL: Duration = Duration::from_millis(700);

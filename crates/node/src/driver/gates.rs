@@ -1,0 +1,77 @@
+//! What waits for the journal.
+
+use std::collections::VecDeque;
+
+use muster_proto::{Digest, LinkId, Lsn};
+
+/// Effects in the order in which they may happen: by record, then by arrival.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    waiting: VecDeque<(Lsn, Gated)>,
+}
+
+/// An effect that must not precede a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Gated {
+    /// A frame, encoded.
+    Frame {
+        /// For which link.
+        link: LinkId,
+        /// Header and payload.
+        bytes: Vec<u8>,
+    },
+    /// Contents that need not be kept.
+    Forget(Digest),
+}
+
+impl Gates {
+    /// Holds `effect` until `lsn` is durable.
+    ///
+    /// O(1) for records that come in order, which is how brains make them.
+    pub(super) fn hold(&mut self, lsn: Lsn, effect: Gated) {
+        let at = match self.waiting.back() {
+            Some((last, _)) if *last > lsn => self.waiting.partition_point(|(held, _)| *held <= lsn),
+            Some(_) | None => self.waiting.len(),
+        };
+        self.waiting.insert(at, (lsn, effect));
+    }
+
+    /// The next effect that may happen when the journal is durable up to `durable`.
+    pub(super) fn release(&mut self, durable: Lsn) -> Option<Gated> {
+        let open = self.waiting.front().is_some_and(|(first, _)| *first <= durable);
+        let first = if open { self.waiting.pop_front() } else { None };
+        first.map(|(_, effect)| effect)
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effects_happen_by_record_and_then_by_arrival() {
+        let frame = |link: u32| Gated::Frame {
+            link: LinkId(link),
+            bytes: Vec::new(),
+        };
+        let mut gates = Gates::default();
+        for (lsn, link) in [(3, 1), (5, 2), (3, 3), (4, 4), (5, 5)] {
+            gates.hold(Lsn(lsn), frame(link));
+        }
+        assert_eq!(gates.release(Lsn(2)), None, "nothing behind a record that is not durable");
+        for link in [1, 3, 4] {
+            assert_eq!(gates.release(Lsn(4)), Some(frame(link)));
+        }
+        assert_eq!(gates.release(Lsn(4)), None);
+        assert!(!gates.is_empty());
+        for link in [2, 5] {
+            assert_eq!(gates.release(Lsn(5)), Some(frame(link)));
+        }
+        assert!(gates.is_empty());
+    }
+}
