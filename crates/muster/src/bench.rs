@@ -5,12 +5,15 @@
 //! threads, without any system around it.
 
 use std::env;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::thread;
 
 use clap::{Args, Subcommand};
+use muster_node::client::Client;
 use muster_node::clock::Clock;
+use muster_node::daemon::DaemonError;
 use muster_proto::task::{Command, Policy, TaskBody, Template, Words};
 use muster_proto::{Resources, TaskId};
 use serde::Serialize;
@@ -75,20 +78,38 @@ const IDLE_TASKS: usize = 101;
 /// Threads of the bare loop.
 const BARE_THREADS: u32 = 2;
 
-/// Runs the bench and prints what it measured.
-pub async fn dispatch(args: &DispatchArgs) -> Result<(), CliError> {
+/// Runs a bench and prints what it measured.
+pub fn run(bench: &Bench) -> Result<(), CliError> {
+    let Bench::Dispatch(args) = bench;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let measured = runtime.map_err(DaemonError::System)?.block_on(dispatch(args))?;
+    print(&measured, args.json);
+    Ok(())
+}
+
+async fn dispatch(args: &DispatchArgs) -> Result<Measured, CliError> {
     let host = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
     let cores = args.cores.unwrap_or_else(|| (host / args.workers.max(1)).max(1));
     let clock = Clock::start();
     let spawn_limit_per_s = if args.null { None } else { Some(bare_loop(clock, &args.program, args.tasks.min(4_000))?) };
-    let federation = Federation::start(Plan { sites: 1, workers: args.workers, cores_per_worker: cores }).await?;
-    let idle_ms = idle(clock, &federation).await?;
+    let dir = tempfile::tempdir().map_err(|source| CliError::file(&env::temp_dir(), source))?;
+    let plan = Plan {
+        sites: 1,
+        workers: args.workers,
+        cores_per_worker: cores,
+        memory_per_worker: None,
+        dir: dir.path().join("federation"),
+    };
+    let federation = Federation::start(plan).await?;
+    let client = federation.client().await?;
+    let idle_ms = idle(clock, &client).await?;
     let command = if args.null { Command::Noop } else { Command::Exec(words(&args.program)?) };
-    let (seconds, failed) = burst(clock, &federation, &template(command), args.tasks).await?;
-    let master_rss_bytes = federation.client().status().await?.rss_bytes;
+    let (seconds, failed) = burst(clock, &client, &template(command), args.tasks).await?;
+    let master_rss_bytes = client.status().await?.rss_bytes;
+    client.close().await;
     federation.stop().await;
     let tasks_per_s = f64::from(args.tasks) / seconds;
-    let measured = Measured {
+    Ok(Measured {
         schema: "muster.bench.dispatch/1",
         tasks: args.tasks,
         seconds,
@@ -98,14 +119,12 @@ pub async fn dispatch(args: &DispatchArgs) -> Result<(), CliError> {
         idle_ms,
         master_rss_bytes,
         failed,
-    };
-    print(&measured, args.json)
+    })
 }
 
-fn print(measured: &Measured, json: bool) -> Result<(), CliError> {
+fn print(measured: &Measured, json: bool) {
     if json {
-        println!("{}", serde_json::to_string(measured).map_err(CliError::Json)?);
-        return Ok(());
+        return println!("{}", serde_json::json!(measured));
     }
     let Measured { tasks, seconds, tasks_per_s, idle_ms, .. } = measured;
     println!("{tasks} tasks in {seconds:.2} s: {tasks_per_s:.0} tasks/s");
@@ -114,17 +133,15 @@ fn print(measured: &Measured, json: bool) -> Result<(), CliError> {
     }
     println!("one idle no-op task: median {:.2} ms, p99 {:.2} ms", idle_ms.median, idle_ms.p99);
     println!("resident in the master: {} MiB", measured.master_rss_bytes >> 20);
-    Ok(())
 }
 
 /// All tasks at once: seconds from the first submit to the last outcome, and how many failed.
 async fn burst(
     clock: Clock,
-    federation: &Federation,
+    client: &Client,
     template: &Template,
     tasks: u32,
 ) -> Result<(f64, u64), CliError> {
-    let client = federation.client();
     let before = client.status().await?.tasks.submitted;
     let (first, last) = (TaskId(before + 1), TaskId(before + u64::from(tasks)));
     let mut watching = client.watch(vec![(first, last)]).await?;
@@ -148,12 +165,12 @@ async fn burst(
 }
 
 /// One no-op task at a time, on a chain with nothing else to do.
-async fn idle(clock: Clock, federation: &Federation) -> Result<Idle, CliError> {
+async fn idle(clock: Clock, client: &Client) -> Result<Idle, CliError> {
     let noop = template(Command::Noop);
     let mut times = Vec::with_capacity(IDLE_TASKS);
     for _ in 0..IDLE_TASKS {
         let begun = clock.now();
-        burst(clock, federation, &noop, 1).await?;
+        burst(clock, client, &noop, 1).await?;
         times.push(clock.now().since(begun).0);
     }
     times.sort_unstable();
@@ -162,7 +179,7 @@ async fn idle(clock: Clock, federation: &Federation) -> Result<Idle, CliError> {
 }
 
 /// Starts and awaits `program` on two threads with nothing around it; runs per second.
-fn bare_loop(clock: Clock, program: &PathBuf, runs: u32) -> Result<f64, CliError> {
+fn bare_loop(clock: Clock, program: &Path, runs: u32) -> Result<f64, CliError> {
     let begun = clock.now();
     let each = runs.div_ceil(BARE_THREADS);
     let spin = || {
@@ -177,15 +194,15 @@ fn bare_loop(clock: Clock, program: &PathBuf, runs: u32) -> Result<f64, CliError
         threads.into_iter().all(|thread| matches!(thread.join(), Ok(Ok(()))))
     });
     if !ended {
-        return Err(CliError::CannotRun { program: program.clone() });
+        return Err(CliError::file(program, io::ErrorKind::NotFound.into()));
     }
     Ok(f64::from(each * BARE_THREADS) / clock.now().since(begun).as_secs_f64())
 }
 
-fn words(program: &PathBuf) -> Result<Words, CliError> {
-    let absolute = env::current_dir().map(|dir| dir.join(program)).unwrap_or_else(|_| program.clone());
-    let text = absolute.to_str().ok_or_else(|| CliError::CannotRun { program: program.clone() })?;
-    Words::new(&[text]).map_err(|_| CliError::CannotRun { program: program.clone() })
+fn words(program: &Path) -> Result<Words, CliError> {
+    let absolute = env::current_dir().map(|dir| dir.join(program)).unwrap_or_else(|_| program.to_owned());
+    let words = absolute.to_str().and_then(|text| Words::new(&[text]).ok());
+    words.ok_or_else(|| CliError::file(program, io::ErrorKind::InvalidFilename.into()))
 }
 
 fn template(command: Command) -> Template {

@@ -1,13 +1,16 @@
 //! `muster master`, `muster foreman`, `muster worker`: the standing processes.
 
 use std::env;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Args;
-use muster_node::daemon::{self, Common, DaemonError, ForemanOptions, MasterOptions, WorkerOptions};
+use muster_node::daemon::{
+    self, Common, DaemonError, ForemanOptions, MasterOptions, WorkerOptions,
+};
 use muster_proto::Resources;
 use muster_store::DirLock;
 
@@ -119,8 +122,11 @@ impl Standing {
 
     /// Arranges that this process dies with its parent, and is not alive if the parent is already gone.
     fn follow_parent(&self) -> Result<(), CliError> {
-        let Some(parent) = self.with_parent else { return Ok(()) };
-        let killed = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        let Some(parent) = self.with_parent else {
+            return Ok(());
+        };
+        let killed =
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         killed.map_err(|errno| CliError::Daemon(DaemonError::System(errno.into())))?;
         let is = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
         if parent.is_some_and(|wanted| is != Some(wanted)) {
@@ -134,7 +140,11 @@ impl Standing {
 pub fn master(args: &MasterArgs) -> Result<(), CliError> {
     let state = places::state()?;
     let projects = state.join("projects");
-    let state_dir = args.standing.state_dir.clone().unwrap_or_else(|| state.join("masters").join(&args.project));
+    let state_dir = args
+        .standing
+        .state_dir
+        .clone()
+        .unwrap_or_else(|| state.join("masters").join(&args.project));
     // A master of an embedded federation is nobody else's business.
     let register = match args.standing.with_parent {
         Some(_) => None,
@@ -143,8 +153,15 @@ pub fn master(args: &MasterArgs) -> Result<(), CliError> {
             Some(projects.join(&args.project))
         }
     };
-    let common = args.standing.common(state_dir, Some(SocketAddr::from(([0, 0, 0, 0], MASTER_PORT))))?;
-    daemon::run_master(&MasterOptions { common, project: args.project.clone(), register })?;
+    let common = args.standing.common(
+        state_dir,
+        Some(SocketAddr::from(([0, 0, 0, 0], MASTER_PORT))),
+    )?;
+    daemon::run_master(&MasterOptions {
+        common,
+        project: args.project.clone(),
+        register,
+    })?;
     Ok(())
 }
 
@@ -154,12 +171,19 @@ pub fn foreman(args: &ForemanArgs) -> Result<(), CliError> {
         Some(dir) => dir.clone(),
         None => places::state()?.join("foremen").join(&args.site),
     };
-    let common = args.standing.common(state_dir, Some(SocketAddr::from(([0, 0, 0, 0], FOREMAN_PORT))))?;
+    let common = args.standing.common(
+        state_dir,
+        Some(SocketAddr::from(([0, 0, 0, 0], FOREMAN_PORT))),
+    )?;
     daemon::run_foreman(&ForemanOptions {
         common,
         site: args.site.clone(),
         name: args.name.clone(),
-        superiors: args.superior.iter().map(|text| resolve(text)).collect::<Result<_, _>>()?,
+        superiors: args
+            .superior
+            .iter()
+            .map(|text| resolve(text))
+            .collect::<Result<_, _>>()?,
         cache_bytes_max: args.cache.unwrap_or(CACHE_BYTES),
     })?;
     Ok(())
@@ -194,8 +218,13 @@ pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
 
 /// The address that `text` names: the first one its host has.
 fn resolve(text: &str) -> Result<SocketAddr, CliError> {
-    let resolved = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    resolved.ok_or_else(|| CliError::NoAddress { text: text.to_owned() })
+    let resolved = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next());
+    resolved.ok_or_else(|| CliError::NoAddress {
+        text: text.to_owned(),
+    })
 }
 
 /// The first state directory of this user's workers that no living worker has; its cache is used again.
@@ -203,7 +232,8 @@ fn free_worker_dir() -> Result<PathBuf, CliError> {
     let workers = places::state()?.join("workers");
     for n in 1..=WORKERS_PER_HOST_MAX {
         let dir = workers.join(n.to_string());
-        fs::create_dir_all(&dir).map_err(|source| CliError::file(&dir, source))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.map_err(|source| CliError::file(&dir, source))?;
         if DirLock::acquire(&dir).is_ok() {
             return Ok(dir);
         }
@@ -213,7 +243,9 @@ fn free_worker_dir() -> Result<PathBuf, CliError> {
 
 fn host_cores_milli() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(1_000)
+    u32::try_from(cores)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(1_000)
 }
 
 fn host_memory_bytes() -> u64 {
