@@ -1,2 +1,74 @@
-//! Placeholder.
-fn main() {}
+//! `muster`: runs ensembles of external programs over campuses. One program is every part of it.
+//!
+//! Each command has its file; `error` holds what they say when they cannot, and with which exit code. Standard output
+//! is data, standard error is talk.
+
+mod daemon;
+mod embedded;
+mod error;
+mod logging;
+mod places;
+mod units;
+
+use std::env;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::{CliError, Exit};
+use logging::Voice;
+
+/// Runs ensembles of external programs on your machine, your campus and others
+#[derive(Parser, Debug)]
+#[command(name = "muster", version, max_term_width = 100)]
+struct Muster {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Master(daemon::MasterArgs),
+    Foreman(daemon::ForemanArgs),
+    Worker(daemon::WorkerArgs),
+}
+
+impl Command {
+    fn voice(&self) -> Voice {
+        let json = match self {
+            Command::Master(args) => args.standing.log_json,
+            Command::Foreman(args) => args.standing.log_json,
+            Command::Worker(args) => args.standing.log_json,
+        };
+        if json {
+            Voice::DaemonJson
+        } else {
+            Voice::Daemon
+        }
+    }
+
+    fn run(&self) -> Result<Exit, CliError> {
+        match self {
+            Command::Master(args) => daemon::master(args).map(|()| Exit::Ok),
+            Command::Foreman(args) => daemon::foreman(args).map(|()| Exit::Ok),
+            Command::Worker(args) => daemon::worker(args).map(|()| Exit::Ok),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    // Before any thread: the mother forks wardens.
+    if env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == daemon::MOTHER)
+    {
+        muster_node::warden::main_mother();
+    }
+    let muster = Muster::parse();
+    logging::begin(muster.command.voice());
+    let exit = muster.command.run().unwrap_or_else(|error| {
+        eprintln!("muster: {error} [{}]", error.code());
+        error.exit()
+    });
+    ExitCode::from(exit as u8)
+}

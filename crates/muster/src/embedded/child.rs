@@ -1,0 +1,247 @@
+//! One child process: started, kept alive, asked to leave, killed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use muster_node::clock::Clock;
+use muster_proto::Span;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::EmbeddedError;
+
+/// How a child is started, each time.
+#[derive(Debug)]
+pub(super) struct Part {
+    name: String,
+    words: Vec<String>,
+    dir: PathBuf,
+    /// The port it listens on; 0 until it has chosen one, `None` if it does not listen.
+    port: Option<u16>,
+}
+
+impl Part {
+    /// A child called `name` with its files in `dir`, started with `words`.
+    pub(super) fn new(dir: &Path, name: &str, words: Vec<String>) -> Part {
+        Part {
+            name: name.to_owned(),
+            words,
+            dir: dir.to_owned(),
+            port: None,
+        }
+    }
+
+    /// Lets it listen on a port of its choice, the same one after each start.
+    pub(super) fn listening(mut self) -> Part {
+        self.port = Some(0);
+        self
+    }
+
+    fn port_file(&self) -> PathBuf {
+        self.dir.join(format!("{}.port", self.name))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join(format!("{}.log", self.name))
+    }
+
+    fn spawn(&self) -> io::Result<Process> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(&self.words)
+            .arg(format!("--with-parent={}", std::process::id()))
+            .arg("--state-dir")
+            .arg(self.dir.join(&self.name))
+            .arg("--keys")
+            .arg(self.dir.join("keys"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C at the terminal is for the parent, which knows what to do about the children.
+            .process_group(0);
+        if let Some(port) = self.port {
+            let port_file = self.port_file();
+            // One that was killed has left its own behind.
+            match fs::remove_file(&port_file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            command
+                .arg("--listen")
+                .arg(format!("127.0.0.1:{port}"))
+                .arg("--port-file")
+                .arg(port_file);
+        }
+        Process::of(command.spawn()?)
+    }
+
+    fn started(&self) -> Result<Process, EmbeddedError> {
+        self.spawn().map_err(|source| EmbeddedError::Spawn {
+            name: self.name.clone(),
+            source,
+        })
+    }
+
+    fn not_ready(&self) -> EmbeddedError {
+        let log = self.log();
+        let said = tail(&log).unwrap_or_default();
+        EmbeddedError::NotReady {
+            name: self.name.clone(),
+            log,
+            said,
+        }
+    }
+}
+
+/// A child that has been started.
+#[derive(Debug)]
+pub(super) struct Child {
+    part: Part,
+    process: Process,
+}
+
+impl Child {
+    pub(super) fn start(part: Part) -> Result<Child, EmbeddedError> {
+        let process = part.started()?;
+        Ok(Child { part, process })
+    }
+
+    /// Waits until it listens; says where.
+    pub(super) async fn port(&mut self) -> Result<u16, EmbeddedError> {
+        let clock = Clock::start();
+        let until = clock.now() + READY_MAX;
+        let file = self.part.port_file();
+        loop {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            if let Ok(port) = text.trim_end().parse() {
+                self.part.port = Some(port);
+                return Ok(port);
+            }
+            let ended = timeout(READY_POLL, self.process.ended()).await.is_ok();
+            if ended || clock.now() > until {
+                return Err(self.part.not_ready());
+            }
+        }
+    }
+
+    /// Starts it again whenever it ends, until `leaving` says so; then asks it to leave, and kills it if it does not.
+    pub(super) async fn keep(self, mut leaving: watch::Receiver<bool>) {
+        let Child { part, mut process } = self;
+        let clock = Clock::start();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let begun = clock.now();
+            tokio::select! {
+                () = asked(&mut leaving) => return process.leave().await,
+                () = process.ended() => {}
+            }
+            if clock.now().since(begun) > SOUND {
+                pause = PAUSE_MIN;
+            }
+            tracing::warn!(child = %part.name, "a process of the federation ended; starting it again");
+            loop {
+                tokio::select! {
+                    () = asked(&mut leaving) => return,
+                    () = sleep(pause) => {}
+                }
+                pause = (pause * 2).min(PAUSE_MAX);
+                match part.started() {
+                    Ok(again) => {
+                        process = again;
+                        break;
+                    }
+                    Err(error) => tracing::warn!(%error, "cannot start it again yet"),
+                }
+            }
+        }
+    }
+}
+
+/// Waits until all are to leave, or nobody is left to say so.
+async fn asked(leaving: &mut watch::Receiver<bool>) {
+    let _asked = leaving.wait_for(|leaving| *leaving).await.is_ok();
+}
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+struct Process {
+    child: std::process::Child,
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+impl Process {
+    fn of(mut child: std::process::Child) -> io::Result<Process> {
+        let opened = pidfd_open(Pid::from_child(&child), PidfdFlags::NONBLOCK)
+            .map_err(io::Error::from)
+            .and_then(|pidfd| AsyncFd::with_interest(pidfd, Interest::READABLE));
+        match opened {
+            Ok(pidfd) => Ok(Process { child, pidfd }),
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until it has ended. Cancel safe.
+    async fn ended(&mut self) {
+        // A pidfd is readable once and for ever; an error can only mean that nothing can be waited for.
+        let _readable = self.pidfd.readable().await;
+        let _status = self.child.wait();
+    }
+
+    async fn leave(mut self) {
+        let _gone = pidfd_send_signal(self.pidfd.get_ref(), Signal::TERM);
+        if timeout(LEAVE_MAX, self.ended()).await.is_err() {
+            tracing::warn!(
+                pid = self.child.id(),
+                "a process of the federation did not leave; killing it"
+            );
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only for one that has ended and been waited for.
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// The end of a log, for an error message.
+fn tail(log: &Path) -> io::Result<String> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// When a child that has not become ready never will: a start takes milliseconds, a loaded machine some seconds.
+const READY_MAX: Span = Span::secs(20);
+/// Between looks for a port file: a start costs a few of these.
+const READY_POLL: Duration = Duration::from_millis(2);
+/// When a child that was asked to leave is killed.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+/// Before the first start of one that ended.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Before the next start of one that keeps ending.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// After this long its start is held to have gone well.
+const SOUND: Span = Span::secs(10);
+const TAIL_BYTES: u64 = 2_000;

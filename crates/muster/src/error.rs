@@ -1,0 +1,156 @@
+//! What a command says when it cannot do what it was asked: one sentence, a code, an exit code.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use muster_node::client::ClientError;
+use muster_node::daemon::DaemonError;
+use muster_node::identity::IdentityError;
+use muster_store::JournalError;
+
+use crate::embedded::EmbeddedError;
+
+/// How a command ended, as scripts see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything went well.
+    Ok = 0,
+    /// Some task failed, or the command did.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The other side cannot be reached, or does not allow it.
+    Unreachable = 3,
+    /// It took longer than it was given; for a journal: it is damaged.
+    TimedOut = 4,
+    /// Tasks were cancelled.
+    Cancelled = 5,
+    /// The releases do not match.
+    Version = 6,
+    /// Nothing here can ever run this.
+    Impossible = 7,
+    /// More tasks failed than `--max-fails` allows.
+    MaxFails = 8,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// Why a command cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// There is no home directory to keep anything in.
+    #[error("there is no home directory: set HOME, or MUSTER_KEYS and MUSTER_STATE")]
+    NoHome,
+    /// A file or directory of the user's cannot be used.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A text names no address.
+    #[error("{text:?} is not an address: give HOST:PORT, such as campus.example.org:9123")]
+    NoAddress {
+        /// The text.
+        text: String,
+    },
+    /// Every state directory for workers is taken.
+    #[error("too many workers of yours run on this host; give this one a --state-dir")]
+    TooManyWorkers,
+    /// A daemon could not start, or ended by itself.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The embedded federation could not start.
+    #[error("the embedded federation cannot start: {0}")]
+    Embedded(#[from] EmbeddedError),
+    /// A master could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// There are no keys.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A program cannot be started here.
+    #[error("cannot run {}: is it there, and executable?", program.display())]
+    CannotRun {
+        /// Which.
+        program: PathBuf,
+    },
+    /// What was to be printed has no form in JSON.
+    #[error("cannot print JSON: {0}")]
+    Json(#[source] serde_json::Error),
+    /// A journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl CliError {
+    /// `source` happened to the file or directory `path`.
+    pub fn file(path: &Path, source: io::Error) -> CliError {
+        CliError::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// The code under which `docs/errors` explains it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            CliError::NoHome => "MU0101",
+            CliError::File { .. } => "MU0102",
+            CliError::NoAddress { .. } => "MU0103",
+            CliError::TooManyWorkers => "MU0201",
+            CliError::Daemon(_) => "MU0202",
+            CliError::Embedded(_) => "MU0203",
+            CliError::Client(error) => client_code(error),
+            CliError::Identity(_) => "MU0104",
+            CliError::CannotRun { .. } => "MU0105",
+            CliError::Json(_) => "MU0106",
+            CliError::Journal(_) => "MU0401",
+        }
+    }
+
+    /// What the process ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            CliError::NoAddress { .. } => Exit::Usage,
+            CliError::Client(error) => client_exit(error),
+            CliError::Journal(_) => Exit::TimedOut,
+            CliError::NoHome
+            | CliError::CannotRun { .. }
+            | CliError::Json(_)
+            | CliError::File { .. }
+            | CliError::TooManyWorkers
+            | CliError::Daemon(_)
+            | CliError::Embedded(_)
+            | CliError::Identity(_) => Exit::Failed,
+        }
+    }
+}
+
+fn client_code(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Unreachable { .. } => "MU0301",
+        ClientError::Refused { .. } => "MU0302",
+        ClientError::Version { .. } => "MU0303",
+        ClientError::NotTaken(_) => "MU0304",
+        ClientError::TooLarge { .. } => "MU0305",
+        ClientError::File { .. } => "MU0102",
+        ClientError::InputChanged { .. } => "MU0306",
+        ClientError::Absent { .. } => "MU0307",
+        ClientError::Transfer(_) => "MU0308",
+    }
+}
+
+fn client_exit(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::Refused { .. } => Exit::Unreachable,
+        ClientError::Version { .. } => Exit::Version,
+        ClientError::NotTaken(_)
+        | ClientError::TooLarge { .. }
+        | ClientError::File { .. }
+        | ClientError::InputChanged { .. }
+        | ClientError::Absent { .. }
+        | ClientError::Transfer(_) => Exit::Failed,
+    }
+}
