@@ -100,6 +100,11 @@ impl Book {
         self.delivered + self.undelivered.len() as u64
     }
 
+    /// Whether an open task, a template or an undelivered outcome refers to a file.
+    pub fn refers(&self, digest: Digest) -> bool {
+        self.files.contains_key(&digest)
+    }
+
     /// Files that nothing refers to any more; each is told once.
     pub fn take_orphans(&mut self) -> Vec<Digest> {
         let files = &self.files;

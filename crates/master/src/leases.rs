@@ -1,6 +1,6 @@
 //! Handing tasks down, and taking them back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::batch::cut;
 use muster_proto::limits::LOSSES_PER_TASK_MAX;
@@ -8,7 +8,7 @@ use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::{Failure, Loss, Outcome, Ran, Verdict};
 use muster_proto::task::Template;
 use muster_proto::wire::{Assign, Assigned, Frame};
-use muster_proto::{LinkId, TaskId, TemplateId, Time, Try};
+use muster_proto::{Digest, LinkId, TaskId, TemplateId, Time, Try};
 use muster_sched::{ChildId, Placed, Where};
 
 use crate::story::Happening;
@@ -51,7 +51,7 @@ pub(crate) struct Arriving {
     /// The result.
     pub ran: Box<Ran>,
     /// Files that have not come.
-    pub missing: u32,
+    pub missing: BTreeSet<Digest>,
 }
 
 impl Master {
@@ -178,18 +178,21 @@ impl Master {
         let Some(live) = self.live.get_mut(&task) else {
             return;
         };
-        let (round, child) = match std::mem::take(&mut live.stage) {
-            Stage::Ready => return,
-            Stage::Leased { round, child } => (round, child),
-            Stage::Arriving(arriving) => {
-                self.arriving -= 1;
-                self.crew.arrived(arriving.child, key);
-                (arriving.round, arriving.child)
-            }
-        };
+        if matches!(live.stage, Stage::Ready) {
+            return;
+        }
+        let stage = std::mem::take(&mut live.stage);
         live.losses += 1;
         let attempts = live.n;
         let exhausted = live.losses >= LOSSES_PER_TASK_MAX;
+        let (round, child) = match stage {
+            Stage::Ready => return,
+            Stage::Leased { round, child } => (round, child),
+            Stage::Arriving(arriving) => {
+                self.landed(task, &arriving);
+                (arriving.round, arriving.child)
+            }
+        };
         self.sched.forget(key);
         *self.losses.entry(loss).or_default() += 1;
         self.story.tell(now, task, Happening::Lost(round, loss));
@@ -229,8 +232,7 @@ impl Master {
             Stage::Ready => return,
             Stage::Leased { round, child } => (round, child),
             Stage::Arriving(arriving) => {
-                self.arriving -= 1;
-                self.crew.arrived(arriving.child, key);
+                self.landed(task, &arriving);
                 (arriving.round, arriving.child)
             }
         };

@@ -67,6 +67,10 @@ pub struct Master {
     classes: BTreeMap<TemplateId, ClassId>,
     recovery: Option<Recovery>,
     fetches: Fetches,
+    /// How many results on their way have each file.
+    landing: BTreeMap<Digest, u32>,
+    /// Files that may be needed no more, until the end of the turn.
+    strays: Vec<Digest>,
     watchers: BTreeMap<LinkId, Watcher>,
     cancellations: VecDeque<Cancellation>,
     outbox: Outbox,
@@ -110,6 +114,8 @@ impl Master {
             classes: BTreeMap::new(),
             recovery,
             fetches: Fetches::default(),
+            landing: BTreeMap::new(),
+            strays: Vec::new(),
             watchers: BTreeMap::new(),
             cancellations: VecDeque::new(),
             outbox: Outbox::default(),
@@ -159,12 +165,7 @@ impl Master {
             },
             out,
         );
-        for digest in self.book.take_orphans() {
-            out.push(Output::Forget {
-                digest,
-                gate: Gate::Durable(self.lsn),
-            });
-        }
+        self.forget_files(out);
     }
 
     fn frame(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {

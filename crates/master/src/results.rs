@@ -1,9 +1,9 @@
 //! Reports from below: which count, which files they bring, what follows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::batch::cut;
-use muster_proto::machine::{FetchEnd, Output};
+use muster_proto::machine::{FetchEnd, Gate, Output};
 use muster_proto::outcome::{End, Loss, Outcome, Ran, Report, Verdict};
 use muster_proto::wire::{Reports, Started};
 use muster_proto::{Digest, LinkId, TaskId, Time, Try};
@@ -24,7 +24,7 @@ pub(crate) type Fetches = BTreeMap<Wanted, Fetch>;
 pub(crate) struct Fetch {
     bytes: u64,
     tries: u8,
-    tasks: Vec<TaskId>,
+    tasks: BTreeSet<TaskId>,
 }
 
 impl Master {
@@ -105,13 +105,15 @@ impl Master {
         if !current {
             self.supersede(task, round);
         }
-        let missing = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        for file in ran.files() {
+            *self.landing.entry(file.digest).or_default() += 1;
+        }
         let arriving = Arriving {
             round,
             child,
             link,
             ran,
-            missing,
+            missing: files.keys().copied().collect(),
         };
         self.live.entry(task).or_default().stage = Stage::Arriving(Box::new(arriving));
         self.arriving += 1;
@@ -127,10 +129,10 @@ impl Master {
                 Fetch {
                     bytes,
                     tries: 0,
-                    tasks: Vec::new(),
+                    tasks: BTreeSet::new(),
                 }
             });
-            fetch.tasks.push(task);
+            fetch.tasks.insert(task);
         }
         None
     }
@@ -155,13 +157,15 @@ impl Master {
             .live
             .get(&task)
             .map_or((0, 0, 0), |live| (live.n, live.failures, live.losses));
-        match self.live.get(&task).map(|live| &live.stage) {
-            Some(Stage::Arriving(arriving)) if arriving.round == round => {
-                self.arriving -= 1;
-                let (child, key) = (arriving.child, self.key(task));
-                self.crew.arrived(child, key);
-            }
-            Some(_) | None => self.recall(task),
+        let again = matches!(
+            self.live.get(&task).map(|live| &live.stage),
+            Some(Stage::Arriving(arriving)) if arriving.round == round
+        );
+        if !again {
+            self.recall(task);
+        } else if let Some(Stage::Arriving(before)) = self.live.remove(&task).map(|live| live.stage)
+        {
+            self.landed(task, &before);
         }
         let (n, failures, losses) = live;
         self.live.insert(
@@ -227,10 +231,11 @@ impl Master {
         };
         match end {
             FetchEnd::Held => {
+                self.strays.push(digest);
                 let done: Vec<Outcome> = fetch
                     .tasks
                     .into_iter()
-                    .filter_map(|task| self.arrived(now, link, task))
+                    .filter_map(|task| self.arrived(now, (link, digest), task))
                     .collect();
                 self.account(now, done, out);
             }
@@ -252,8 +257,7 @@ impl Master {
     }
 
     /// One of the files that the result of `task` waited for is here.
-    fn arrived(&mut self, now: Time, link: LinkId, task: TaskId) -> Option<Outcome> {
-        let key = self.key(task);
+    fn arrived(&mut self, now: Time, (link, digest): Wanted, task: TaskId) -> Option<Outcome> {
         let live = self.live.get_mut(&task)?;
         let Stage::Arriving(arriving) = &mut live.stage else {
             return None;
@@ -261,21 +265,49 @@ impl Master {
         if arriving.link != link {
             return None;
         }
-        arriving.missing -= 1;
-        if arriving.missing > 0 {
+        if !arriving.missing.remove(&digest) || !arriving.missing.is_empty() {
             return None;
         }
         let Stage::Arriving(arriving) = std::mem::take(&mut live.stage) else {
             return None;
         };
-        self.arriving -= 1;
-        self.crew.arrived(arriving.child, key);
+        self.landed(task, &arriving);
         self.settle(
             now,
             (link, arriving.child),
             (task, arriving.round),
             arriving.ran,
         )
+    }
+
+    /// A result is on its way no more: it is here, or not wanted.
+    pub(crate) fn landed(&mut self, task: TaskId, arriving: &Arriving) {
+        self.arriving -= 1;
+        self.crew.arrived(arriving.child, self.key(task));
+        for file in arriving.ran.files() {
+            self.strays.push(file.digest);
+            if let Some(results) = self.landing.get_mut(&file.digest) {
+                *results -= 1;
+                if *results == 0 {
+                    self.landing.remove(&file.digest);
+                }
+            }
+        }
+    }
+
+    /// Gives up files that neither the book nor a result on its way refers to any more.
+    pub(crate) fn forget_files(&mut self, out: &mut Vec<Effect>) {
+        let mut unneeded = std::mem::take(&mut self.strays);
+        unneeded.extend(self.book.take_orphans());
+        unneeded.sort_unstable();
+        unneeded.dedup();
+        unneeded.retain(|digest| !self.book.refers(*digest) && !self.landing.contains_key(digest));
+        for digest in unneeded {
+            out.push(Output::Forget {
+                digest,
+                gate: Gate::Durable(self.lsn),
+            });
+        }
     }
 
     /// The files of a result cannot be had: its holder may drop it, the task is tried again.

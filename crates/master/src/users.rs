@@ -319,7 +319,7 @@ impl Master {
                 };
                 format!(
                     "{task} has run at {holder}; {} file(s) of its result are on their way",
-                    arriving.missing
+                    arriving.missing.len()
                 )
             }
             Some(Live {
