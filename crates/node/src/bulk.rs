@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use muster_proto::{Digest, Peer};
 use muster_proto::wire::CloseCode;
+use muster_proto::{Digest, Peer};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -68,14 +68,21 @@ impl Lines {
         let (number, older) = self.with(|standing| {
             standing.entered += 1;
             let number = standing.entered;
-            (number, standing.by_peer.insert(peer.clone(), (number, link)))
+            (
+                number,
+                standing.by_peer.insert(peer.clone(), (number, link)),
+            )
         });
         if let Some((_, older)) = older {
             older.close(CloseCode::Superseded);
         }
         self.news.notify_waiters();
         let lines = Arc::clone(self);
-        Ticket { lines, peer, number }
+        Ticket {
+            lines,
+            peer,
+            number,
+        }
     }
 
     /// The line to `peer`; waits up to `patience` for one.

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use muster_proto::limits::{BATCH_MAX, BODY_BYTES_MAX};
 use muster_proto::task::{TaskBody, Template};
-use muster_proto::wire::{CancelTasks, Delivered, Explain, Frame, Outcomes, Refusal, Status, StatusReply, Submit};
+use muster_proto::wire::{
+    CancelTasks, Delivered, Explain, Frame, Outcomes, Refusal, Status, StatusReply, Submit,
+};
 use muster_proto::{Digest, TaskId};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -161,7 +163,11 @@ impl Client {
     ///
     /// # Errors
     /// The master refused, or is gone for good; frames before the one refused have been taken.
-    pub async fn submit(&self, template: &Template, tasks: Vec<TaskBody>) -> Result<Vec<Range>, ClientError> {
+    pub async fn submit(
+        &self,
+        template: &Template,
+        tasks: Vec<TaskBody>,
+    ) -> Result<Vec<Range>, ClientError> {
         let mut numbers = self.numbers.lock().await;
         let mut ranges: Vec<Range> = Vec::new();
         for tasks in cut(template, tasks)? {
@@ -173,7 +179,9 @@ impl Client {
                 tasks,
             });
             let sequence = numbers.sequence;
-            let answer = self.ask(frame, |answer| Answer::Submitted(sequence, answer)).await?;
+            let answer = self
+                .ask(frame, |answer| Answer::Submitted(sequence, answer))
+                .await?;
             let (first, count) = answer.map_err(ClientError::NotTaken)?;
             let last = TaskId(first.0 + u64::from(count).saturating_sub(1));
             match ranges.last_mut() {
@@ -215,7 +223,8 @@ impl Client {
     /// # Errors
     /// The master is gone for good.
     pub async fn cancel(&self, ranges: Vec<Range>) -> Result<u64, ClientError> {
-        self.ask(CancelTasks { ranges }.into(), Answer::Cancelled).await
+        self.ask(CancelTasks { ranges }.into(), Answer::Cancelled)
+            .await
     }
 
     /// How things stand.
@@ -312,7 +321,9 @@ fn cut(template: &Template, tasks: Vec<TaskBody>) -> Result<Vec<Vec<TaskBody>>, 
     for task in tasks {
         let weight = task.weight();
         if base + weight > BODY_BYTES_MAX {
-            return Err(ClientError::TooLarge { bytes: base + weight });
+            return Err(ClientError::TooLarge {
+                bytes: base + weight,
+            });
         }
         match frames.last_mut() {
             Some(frame) if frame.len() < BATCH_MAX && bytes + weight <= BODY_BYTES_MAX => {

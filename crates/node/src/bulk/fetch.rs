@@ -15,9 +15,17 @@ use crate::endpoint::Link;
 /// Brings what is `wanted` from `peer` over one stream of its bulk connection; says for each how it ended, in order.
 ///
 /// What is in the store already is not asked for. What had arrived when a transfer broke off stays.
-pub(crate) async fn fetch(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: &[Wanted]) -> Vec<FetchEnd> {
+pub(crate) async fn fetch(
+    lines: &Lines,
+    shelf: &Shelf,
+    peer: &Peer,
+    wanted: &[Wanted],
+) -> Vec<FetchEnd> {
     let mut ends = vec![FetchEnd::Failed; wanted.len()];
-    let Ok(held) = shelf.holds(wanted.iter().map(|file| file.digest).collect()).await else {
+    let Ok(held) = shelf
+        .holds(wanted.iter().map(|file| file.digest).collect())
+        .await
+    else {
         return ends;
     };
     let mut missing = Vec::new();
@@ -55,7 +63,11 @@ pub(crate) async fn ask(link: &Link, request: &Request) -> Result<(SendStream, R
 }
 
 /// Reads `bytes` of contents into `file`.
-pub(crate) async fn receive(stream: &mut RecvStream, bytes: u64, file: &mut Incoming) -> Result<(), Broken> {
+pub(crate) async fn receive(
+    stream: &mut RecvStream,
+    bytes: u64,
+    file: &mut Incoming,
+) -> Result<(), Broken> {
     let mut left = bytes;
     while left > 0 {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES);
@@ -116,7 +128,12 @@ impl Order<'_> {
         Ok(())
     }
 
-    async fn bring_large(&mut self, stream: &mut RecvStream, at: usize, bytes: u64) -> Result<(), Broken> {
+    async fn bring_large(
+        &mut self,
+        stream: &mut RecvStream,
+        at: usize,
+        bytes: u64,
+    ) -> Result<(), Broken> {
         let digest = self.wanted[at].digest;
         let mut file = self.shelf.receive(digest, bytes);
         receive(stream, bytes, &mut file).await?;
@@ -124,7 +141,12 @@ impl Order<'_> {
         Ok(())
     }
 
-    async fn bring_small(&mut self, stream: &mut RecvStream, at: usize, bytes: u64) -> Result<(), Broken> {
+    async fn bring_small(
+        &mut self,
+        stream: &mut RecvStream,
+        at: usize,
+        bytes: u64,
+    ) -> Result<(), Broken> {
         let contents = stream::read_small(stream, bytes).await?;
         self.pack.places.push(at);
         self.pack.files.push((self.wanted[at].digest, contents));
@@ -141,7 +163,11 @@ impl Order<'_> {
         if pack.files.is_empty() {
             return;
         }
-        for (at, kept) in pack.places.into_iter().zip(self.shelf.keep(pack.files).await) {
+        for (at, kept) in pack
+            .places
+            .into_iter()
+            .zip(self.shelf.keep(pack.files).await)
+        {
             self.settle(at, kept);
         }
     }
@@ -150,7 +176,9 @@ impl Order<'_> {
         let digest = self.wanted[at].digest;
         match kept {
             Kept::Held => self.ends[at] = FetchEnd::Held,
-            Kept::Wrong => tracing::warn!(%digest, "contents that arrived are not what their digest names"),
+            Kept::Wrong => {
+                tracing::warn!(%digest, "contents that arrived are not what their digest names")
+            }
             Kept::Disk => tracing::warn!(%digest, "contents that arrived could not be kept"),
         }
     }

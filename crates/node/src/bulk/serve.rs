@@ -19,7 +19,10 @@ pub(crate) async fn serve(link: Link, shelf: Shelf) {
     let mut streams = Tasks::new();
     while let Ok((sending, receiving)) = link.accept().await {
         let role = link.peer().role;
-        streams.spawn("bulk stream", answer(sending, receiving, role, shelf.clone()));
+        streams.spawn(
+            "bulk stream",
+            answer(sending, receiving, role, shelf.clone()),
+        );
     }
 }
 
@@ -68,7 +71,10 @@ async fn respond(
     match request {
         Request::Get(digests) => get(&digests, shelf, sending).await,
         Request::Have(digests) => {
-            let held = shelf.holds(digests).await.map_err(|_| Unanswered::Ours(Refused::Disk))?;
+            let held = shelf
+                .holds(digests)
+                .await
+                .map_err(|_| Unanswered::Ours(Refused::Disk))?;
             let answer: Vec<u8> = held.into_iter().map(u8::from).collect();
             Ok(stream::write(sending, &answer).await?)
         }
@@ -81,10 +87,16 @@ async fn respond(
     }
 }
 
-async fn get(digests: &[Digest], shelf: &Shelf, sending: &mut SendStream) -> Result<(), Unanswered> {
+async fn get(
+    digests: &[Digest],
+    shelf: &Shelf,
+    sending: &mut SendStream,
+) -> Result<(), Unanswered> {
     let mut left = digests;
     while !left.is_empty() {
-        let pack = shelf.read(left.iter().take(PACK_FILES).copied().collect(), PACK_BYTES).await;
+        let pack = shelf
+            .read(left.iter().take(PACK_FILES).copied().collect(), PACK_BYTES)
+            .await;
         let pack = pack.map_err(|_| Unanswered::Ours(Refused::Disk))?;
         left = &left[pack.len()..];
         for file in pack {
@@ -97,7 +109,10 @@ async fn get(digests: &[Digest], shelf: &Shelf, sending: &mut SendStream) -> Res
                 Outgoing::Large(mut file) => {
                     stream::write(sending, &file.left().to_le_bytes()).await?;
                     while file.left() > 0 {
-                        let chunk = file.read(CHUNK_BYTES).await.map_err(|_| Unanswered::Ours(Refused::Disk))?;
+                        let chunk = file
+                            .read(CHUNK_BYTES)
+                            .await
+                            .map_err(|_| Unanswered::Ours(Refused::Disk))?;
                         stream::write(sending, &chunk).await?;
                     }
                 }
@@ -107,7 +122,11 @@ async fn get(digests: &[Digest], shelf: &Shelf, sending: &mut SendStream) -> Res
     Ok(())
 }
 
-async fn put(digests: Vec<Digest>, shelf: &Shelf, receiving: &mut RecvStream) -> Result<(), Unanswered> {
+async fn put(
+    digests: Vec<Digest>,
+    shelf: &Shelf,
+    receiving: &mut RecvStream,
+) -> Result<(), Unanswered> {
     let mut pack = Vec::new();
     let mut gathered = 0;
     for digest in digests {
@@ -117,10 +136,12 @@ async fn put(digests: Vec<Digest>, shelf: &Shelf, receiving: &mut RecvStream) ->
         }
         if bytes > SMALL_BYTES {
             let mut file = shelf.receive(digest, bytes);
-            receive(receiving, bytes, &mut file).await.map_err(|broken| match broken {
-                Broken::Stream(stop) => Unanswered::Theirs(stop),
-                Broken::Disk => Unanswered::Ours(Refused::Disk),
-            })?;
+            receive(receiving, bytes, &mut file)
+                .await
+                .map_err(|broken| match broken {
+                    Broken::Stream(stop) => Unanswered::Theirs(stop),
+                    Broken::Disk => Unanswered::Ours(Refused::Disk),
+                })?;
             settled(file.publish().await)?;
             continue;
         }

@@ -224,7 +224,9 @@ impl Reading {
 }
 
 /// Runs `work`, which waits for a disk, off the loop.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
@@ -233,11 +235,17 @@ fn work(store: &ContentStore, mut jobs: mpsc::Receiver<Job>) {
         // An asker that has gone away wants no answer.
         match job {
             Job::Holds(digests, answer) => {
-                let held = digests.iter().map(|digest| store.contains(*digest).is_some()).collect();
+                let held = digests
+                    .iter()
+                    .map(|digest| store.contains(*digest).is_some())
+                    .collect();
                 answer.send(held).ok();
             }
             Job::Keep(files, answer) => {
-                let kept = files.iter().map(|(digest, contents)| keep(store, *digest, contents)).collect();
+                let kept = files
+                    .iter()
+                    .map(|(digest, contents)| keep(store, *digest, contents))
+                    .collect();
                 answer.send(kept).ok();
             }
             Job::Forget(digests) => digests.into_iter().for_each(|digest| forget(store, digest)),
@@ -259,7 +267,12 @@ fn keep(store: &ContentStore, digest: Digest, contents: &[u8]) -> Kept {
     judge(kept)
 }
 
-fn receive(store: &ContentStore, digest: Digest, bytes: u64, mut pieces: mpsc::Receiver<Piece>) -> Kept {
+fn receive(
+    store: &ContentStore,
+    digest: Digest,
+    bytes: u64,
+    mut pieces: mpsc::Receiver<Piece>,
+) -> Kept {
     let written = store.writer(bytes).and_then(|mut writer| {
         while let Some(piece) = pieces.blocking_recv() {
             match piece {

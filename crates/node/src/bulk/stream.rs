@@ -88,7 +88,11 @@ pub(crate) async fn read_small(stream: &mut RecvStream, bytes: u64) -> Result<Ve
 }
 
 /// Appends the next bytes of the stream to `contents`, at most `most` of them and at least one.
-pub(crate) async fn read_some(stream: &mut RecvStream, most: u64, contents: &mut Vec<u8>) -> Result<(), Stop> {
+pub(crate) async fn read_some(
+    stream: &mut RecvStream,
+    most: u64,
+    contents: &mut Vec<u8>,
+) -> Result<(), Stop> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let chunk = within(STILL, stream.read_chunk(most, true)).await?;
     let chunk = chunk.map_err(read_stop)?.ok_or(Stop::Cut)?;
@@ -110,7 +114,9 @@ pub(crate) async fn write(stream: &mut SendStream, bytes: &[u8]) -> Result<(), S
     for piece in bytes.chunks(super::CHUNK_BYTES) {
         match within(STILL, stream.write_all(piece)).await? {
             Ok(()) => {}
-            Err(quinn::WriteError::Stopped(code)) => return Err(Refused::of(code).map_or(Stop::Cut, Stop::Refused)),
+            Err(quinn::WriteError::Stopped(code)) => {
+                return Err(Refused::of(code).map_or(Stop::Cut, Stop::Refused));
+            }
             Err(_) => return Err(Stop::Cut),
         }
     }

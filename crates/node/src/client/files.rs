@@ -146,7 +146,14 @@ impl Files {
         let begun = self.clock.now();
         let mut backoff = Backoff::default();
         loop {
-            match dial(self.master.address, &self.master.credentials, Kind::Bulk, &[Role::Master]).await {
+            match dial(
+                self.master.address,
+                &self.master.credentials,
+                Kind::Bulk,
+                &[Role::Master],
+            )
+            .await
+            {
                 Ok(link) => return Ok(line.insert(link).clone()),
                 Err(error) => give_up(&self.master, self.clock, begun, error)?,
             }
@@ -169,7 +176,9 @@ async fn put(link: &Link, files: &[(Digest, PathBuf)]) -> Result<(), Failed> {
     while let Some(first) = lacking.next() {
         let mut bytes = first.bytes;
         let mut pack = vec![first];
-        while let Some(next) = lacking.next_if(|next| next.bytes <= SMALL_BYTES && bytes <= PACK_BYTES) {
+        while let Some(next) =
+            lacking.next_if(|next| next.bytes <= SMALL_BYTES && bytes <= PACK_BYTES)
+        {
             bytes += next.bytes;
             pack.push(next);
         }
@@ -189,9 +198,15 @@ impl Sending {
     async fn open(digest: Digest, path: &Path) -> Result<Sending, ClientError> {
         let path = path.to_owned();
         let looked = path.clone();
-        let metadata = blocking(move || std::fs::metadata(looked)).await.map_err(at(&path))?;
+        let metadata = blocking(move || std::fs::metadata(looked))
+            .await
+            .map_err(at(&path))?;
         let bytes = metadata.len();
-        Ok(Sending { digest, path, bytes })
+        Ok(Sending {
+            digest,
+            path,
+            bytes,
+        })
     }
 }
 
@@ -223,7 +238,9 @@ async fn send(link: &Link, pack: Vec<Sending>) -> Result<(), Failed> {
 async fn send_file(sending: &mut quinn::SendStream, file: &Sending) -> Result<(), Failed> {
     stream::write(sending, &file.bytes.to_le_bytes()).await?;
     let path = file.path.clone();
-    let mut source = blocking(move || File::open(path)).await.map_err(at(&file.path))?;
+    let mut source = blocking(move || File::open(path))
+        .await
+        .map_err(at(&file.path))?;
     let mut hasher = blake3::Hasher::new();
     let mut left = file.bytes;
     while left > 0 {
@@ -288,7 +305,11 @@ impl Place<'_> {
         if bytes != target.file.bytes {
             return Err(Stop::Protocol.into());
         }
-        let bits = if target.executable { Bits::Program } else { Bits::Data };
+        let bits = if target.executable {
+            Bits::Program
+        } else {
+            Bits::Data
+        };
         let (root, name) = (Arc::clone(&self.root), target.name.clone());
         let path = self.path.join(target.name.as_str());
         let begin = move |first: Vec<u8>| write(root.draft(&name, bits)?, &first);
@@ -302,7 +323,9 @@ impl Place<'_> {
             while left > 0 {
                 let chunk = stream::read_small(answer, left.min(CHUNK_BYTES as u64)).await?;
                 left -= chunk.len() as u64;
-                draft = blocking(move || write(draft, &chunk)).await.map_err(at(&path))?;
+                draft = blocking(move || write(draft, &chunk))
+                    .await
+                    .map_err(at(&path))?;
             }
             blocking(move || draft.finish(digest)).await
         };

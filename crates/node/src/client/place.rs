@@ -50,7 +50,12 @@ impl Root {
     /// Opens `path`, made if missing; the user named it, so links on the way to it are the user's own.
     pub(super) fn open(path: &Path) -> io::Result<Root> {
         fs::create_dir_all(path)?;
-        let dir = openat(CWD, path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let dir = openat(
+            CWD,
+            path,
+            OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         Ok(Root { dir })
     }
 
@@ -148,12 +153,22 @@ mod tests {
     fn a_file_appears_whole_with_its_directories_and_bits() {
         let dir = tempfile::tempdir().expect("a directory");
         let root = dir.path().join("results");
-        assert_eq!(place(&root, "a/b/run", b"#!", Bits::Program).expect("placed"), Verified::Placed);
-        assert_eq!(place(&root, "a/data", b"1", Bits::Data).expect("placed"), Verified::Placed);
+        assert_eq!(
+            place(&root, "a/b/run", b"#!", Bits::Program).expect("placed"),
+            Verified::Placed
+        );
+        assert_eq!(
+            place(&root, "a/data", b"1", Bits::Data).expect("placed"),
+            Verified::Placed
+        );
         assert_eq!(fs::read(root.join("a/b/run")).expect("a file"), b"#!");
         let mode = |name| fs::metadata(root.join(name)).expect("a file").mode() & 0o100;
         assert_eq!((mode("a/b/run"), mode("a/data")), (0o100, 0));
-        assert_eq!(fs::read_dir(root.join("a/b")).expect("a directory").count(), 1, "no draft is left");
+        assert_eq!(
+            fs::read_dir(root.join("a/b")).expect("a directory").count(),
+            1,
+            "no draft is left"
+        );
     }
 
     #[test]
@@ -164,8 +179,14 @@ mod tests {
         let root = Root::open(dir.path()).expect("a root");
         let mut draft = root.draft(&name, Bits::Data).expect("a draft");
         draft.write(b"forged").expect("written");
-        assert_eq!(draft.finish(digest(b"true")).expect("judged"), Verified::Wrong);
-        drop(root.draft(&name, Bits::Data).expect("a draft that is given up"));
+        assert_eq!(
+            draft.finish(digest(b"true")).expect("judged"),
+            Verified::Wrong
+        );
+        drop(
+            root.draft(&name, Bits::Data)
+                .expect("a draft that is given up"),
+        );
         assert_eq!(fs::read(dir.path().join("out")).expect("a file"), b"old");
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
     }
@@ -180,9 +201,19 @@ mod tests {
         symlink(outside.join("precious"), root.join("file")).expect("a link");
         symlink(&outside, root.join("dir")).expect("a link");
 
-        assert_eq!(place(&root, "file", b"new", Bits::Data).expect("placed"), Verified::Placed);
-        assert!(!fs::symlink_metadata(root.join("file")).expect("a file").is_symlink());
-        assert!(place(&root, "dir/file", b"new", Bits::Data).is_err(), "through a link");
+        assert_eq!(
+            place(&root, "file", b"new", Bits::Data).expect("placed"),
+            Verified::Placed
+        );
+        assert!(
+            !fs::symlink_metadata(root.join("file"))
+                .expect("a file")
+                .is_symlink()
+        );
+        assert!(
+            place(&root, "dir/file", b"new", Bits::Data).is_err(),
+            "through a link"
+        );
         assert_eq!(fs::read(outside.join("precious")).expect("a file"), b"kept");
         assert_eq!(fs::read_dir(&outside).expect("a directory").count(), 1);
     }

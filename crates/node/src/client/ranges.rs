@@ -14,7 +14,10 @@ pub(super) struct TaskSet {
 impl TaskSet {
     /// Whether `task` is in the set. O(log n).
     pub(super) fn contains(&self, task: TaskId) -> bool {
-        self.ranges.range(..=task.0).next_back().is_some_and(|(_, last)| task.0 <= *last)
+        self.ranges
+            .range(..=task.0)
+            .next_back()
+            .is_some_and(|(_, last)| task.0 <= *last)
     }
 
     /// Adds `task`; `false` if it was there. O(log n).
@@ -23,10 +26,19 @@ impl TaskSet {
             return false;
         }
         let (mut first, mut last) = (task.0, task.0);
-        if let Some((before, _)) = self.ranges.range(..first).next_back().filter(|(_, end)| **end + 1 == task.0) {
+        if let Some((before, _)) = self
+            .ranges
+            .range(..first)
+            .next_back()
+            .filter(|(_, end)| **end + 1 == task.0)
+        {
             first = *before;
         }
-        if let Some(end) = task.0.checked_add(1).and_then(|after| self.ranges.remove(&after)) {
+        if let Some(end) = task
+            .0
+            .checked_add(1)
+            .and_then(|after| self.ranges.remove(&after))
+        {
             last = end;
         }
         self.ranges.insert(first, last);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_proto::limits::OUTCOMES_OUT_MAX;
 use muster_proto::wire::{CloseCode, Delivered, Frame, Outcomes, Refusal, StatusReply, Watch};
-use muster_proto::{Role, Time, TaskId};
+use muster_proto::{Role, TaskId, Time};
 use quinn::SendStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -74,7 +74,11 @@ enum Over {
 }
 
 impl Session {
-    pub(super) fn new(master: Master, asks: mpsc::Receiver<Ask>, failure: Arc<OnceLock<ClientError>>) -> Session {
+    pub(super) fn new(
+        master: Master,
+        asks: mpsc::Receiver<Ask>,
+        failure: Arc<OnceLock<ClientError>>,
+    ) -> Session {
         Session {
             master,
             asks,
@@ -120,15 +124,26 @@ impl Session {
         let begun = self.clock.now();
         let mut backoff = Backoff::default();
         loop {
-            let error = match dial(address, &self.master.credentials, Kind::Control, &[Role::Master]).await {
+            let error = match dial(
+                address,
+                &self.master.credentials,
+                Kind::Control,
+                &[Role::Master],
+            )
+            .await
+            {
                 Ok(link) => match greet(&link, End::Dialer).await {
                     Ok((sending, frames)) => return Ok((link, sending, frames)),
-                    Err(GreetError::Version { .. }) => return Err(ClientError::Version { address }),
+                    Err(GreetError::Version { .. }) => {
+                        return Err(ClientError::Version { address });
+                    }
                     Err(GreetError::Ended(ending)) => {
                         judge(&self.master, ending.clone())?;
                         DialError::Handshake { address, ending }
                     }
-                    Err(GreetError::Late | GreetError::NotHello(_)) => DialError::NoAnswer { address },
+                    Err(GreetError::Late | GreetError::NotHello(_)) => {
+                        DialError::NoAnswer { address }
+                    }
                 },
                 Err(error) => error,
             };
@@ -187,7 +202,10 @@ impl Session {
                 self.open.push_back((bytes[start..].to_vec(), answer));
             }
             Ask::Watch(ranges, sender) => {
-                Frame::from(Watch { ranges: ranges.clone() }).encode(bytes);
+                Frame::from(Watch {
+                    ranges: ranges.clone(),
+                })
+                .encode(bytes);
                 self.watch = Some(Watched {
                     ranges,
                     sender,
@@ -296,7 +314,11 @@ pub(super) fn judge(master: &Master, ending: Ending) -> Result<(), ClientError> 
         | Ending::Refused { .. }
         | Ending::Rejected(_) => Err(ClientError::Refused { address, ending }),
         Ending::Closed(
-            CloseCode::Done | CloseCode::Slow | CloseCode::Superseded | CloseCode::Leaving | CloseCode::Full,
+            CloseCode::Done
+            | CloseCode::Slow
+            | CloseCode::Superseded
+            | CloseCode::Leaving
+            | CloseCode::Full,
         )
         | Ending::Here
         | Ending::Silent
@@ -306,7 +328,12 @@ pub(super) fn judge(master: &Master, ending: Ending) -> Result<(), ClientError> 
 }
 
 /// Whether to dial on after `error`, having begun at `begun`.
-pub(super) fn give_up(master: &Master, clock: Clock, begun: Time, error: DialError) -> Result<(), ClientError> {
+pub(super) fn give_up(
+    master: &Master,
+    clock: Clock,
+    begun: Time,
+    error: DialError,
+) -> Result<(), ClientError> {
     let address = master.address;
     let hopeless = match &error {
         DialError::Endpoint(_) | DialError::Address { .. } | DialError::Denied { .. } => true,

@@ -70,7 +70,10 @@ pub(super) async fn pursue(mut chain: Chain, superior: Superior) {
         };
         match dialed {
             Ok(link) => {
-                if chain.attend(link, End::Dialer, Side::Superior, Some(&superior)).await {
+                if chain
+                    .attend(link, End::Dialer, Side::Superior, Some(&superior))
+                    .await
+                {
                     backoff = Backoff::default();
                     said.clear();
                 }
@@ -82,7 +85,9 @@ pub(super) async fn pursue(mut chain: Chain, superior: Superior) {
             }
             Err(_) => {}
         }
-        timeout(backoff.next(), chain.leaving.wait_for(|leaving| *leaving)).await.ok();
+        timeout(backoff.next(), chain.leaving.wait_for(|leaving| *leaving))
+            .await
+            .ok();
     }
 }
 
@@ -112,7 +117,9 @@ pub(super) async fn receive(mut chain: Chain, mut door: Door) {
     }
     // Links send their last frames by themselves; what has not ended then is ended here.
     timeout(FAREWELL, controls.join()).await.ok();
-    timeout(FAREWELL, door.listener.close(CloseCode::Leaving)).await.ok();
+    timeout(DOOR_FAREWELL, door.listener.close(CloseCode::Leaving))
+        .await
+        .ok();
 }
 
 impl Chain {
@@ -139,7 +146,9 @@ impl Chain {
         }
         let mut tasks = Tasks::new();
         let (writers, writing) = (outbox, link.clone());
-        tasks.spawn("link writer", async move { outbox::write(&writers, sending, writing).await });
+        tasks.spawn("link writer", async move {
+            outbox::write(&writers, sending, writing).await
+        });
         tokio::select! {
             () = self.read(id, frames, &link) => {}
             () = self.keep_bulk(&link, superior) => {}
@@ -154,7 +163,9 @@ impl Chain {
         let why = link.closed().await;
         tracing::info!(%peer, %why, "a link has ended");
         if end == End::Dialer && *self.leaving.borrow() {
-            timeout(FAREWELL, link.finish(CloseCode::Leaving)).await.ok();
+            timeout(FAREWELL, link.finish(CloseCode::Leaving))
+                .await
+                .ok();
         }
         true
     }
@@ -170,7 +181,12 @@ impl Chain {
                     return;
                 }
                 Ok(frame) => {
-                    if self.news.send(News::Frame { link: id, frame }).await.is_err() {
+                    if self
+                        .news
+                        .send(News::Frame { link: id, frame })
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -191,7 +207,14 @@ impl Chain {
         };
         let mut backoff = Backoff::default();
         loop {
-            match dial(superior.address, &self.credentials, Kind::Bulk, &superior.roles).await {
+            match dial(
+                superior.address,
+                &self.credentials,
+                Kind::Bulk,
+                &superior.roles,
+            )
+            .await
+            {
                 Ok(link) if link.peer() == control.peer() => {
                     self.clone().carry(link).await;
                     backoff = Backoff::default();
@@ -208,7 +231,9 @@ impl Chain {
         let _ticket = match link.peer().role {
             // Nothing is ever fetched from a user, and several commands of one may be at work.
             Role::User => None,
-            Role::Master | Role::Foreman | Role::Worker | Role::Catalog => Some(self.lines.enter(link.clone())),
+            Role::Master | Role::Foreman | Role::Worker | Role::Catalog => {
+                Some(self.lines.enter(link.clone()))
+            }
         };
         serve(link, self.shelf).await;
     }
@@ -241,5 +266,7 @@ impl Backoff {
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest wait: a superior that is back has its subordinates within two seconds.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// When a connection whose peer has ended its stream is closed here, and how long each step of leaving may take.
-const FAREWELL: Duration = Duration::from_millis(700);
+/// When a connection whose peer has ended its stream is closed here, and links are no longer waited for in leaving.
+const FAREWELL: Duration = Duration::from_millis(600);
+/// When peers are no longer waited for to have heard that the door is closed; the address is free again then.
+const DOOR_FAREWELL: Duration = Duration::from_millis(900);

@@ -82,7 +82,11 @@ impl Fetches {
     }
 
     /// An order has ended; returns what the machine is to be told, which is nothing if the link is gone.
-    pub(super) fn ended(&mut self, link: LinkId, ends: Vec<(Digest, FetchEnd)>) -> Vec<(Digest, FetchEnd)> {
+    pub(super) fn ended(
+        &mut self,
+        link: LinkId,
+        ends: Vec<(Digest, FetchEnd)>,
+    ) -> Vec<(Digest, FetchEnd)> {
         for (digest, _) in &ends {
             self.arrived(*digest);
         }
@@ -148,7 +152,10 @@ impl Queue {
         }
         let mut bytes = first.bytes;
         while let Some(next) = self.waiting.front() {
-            if next.bytes > SMALL_BYTES || bytes + next.bytes > PACK_BYTES || pack.len() == PACK_FILES {
+            if next.bytes > SMALL_BYTES
+                || bytes + next.bytes > PACK_BYTES
+                || pack.len() == PACK_FILES
+            {
                 break;
             }
             bytes += next.bytes;
@@ -198,7 +205,10 @@ mod tests {
         for n in 5..11 {
             fetches.want(LINK, file(n, SMALL_BYTES));
         }
-        let sizes: Vec<usize> = orders(&mut fetches).iter().map(|order| order.wanted.len()).collect();
+        let sizes: Vec<usize> = orders(&mut fetches)
+            .iter()
+            .map(|order| order.wanted.len())
+            .collect();
         assert_eq!(sizes, [3, 1, 1, 4, 2], "packs of at most 4 MiB");
     }
 
@@ -224,9 +234,16 @@ mod tests {
         let begun = orders(&mut fetches);
         fetches.want(LINK, twice);
         fetches.want(LINK, file(2, 10));
-        assert_eq!(fetches.abandon(LINK), [twice.digest, twice.digest, file(2, 10).digest]);
+        assert_eq!(
+            fetches.abandon(LINK),
+            [twice.digest, twice.digest, file(2, 10).digest]
+        );
         let late = vec![(begun[0].wanted[0].digest, FetchEnd::Held)];
-        assert_eq!(fetches.ended(LINK, late), [], "the machine has heard of its end");
+        assert_eq!(
+            fetches.ended(LINK, late),
+            [],
+            "the machine has heard of its end"
+        );
         assert!(fetches.under_way.is_empty());
     }
 
@@ -241,11 +258,20 @@ mod tests {
         fetches.ended(LINK, vec![(wanted.digest, FetchEnd::Held)]);
         assert!(fetches.has_forgotten());
         fetches.want(LINK, wanted);
-        assert!(!fetches.has_forgotten(), "it is wanted again before it went");
+        assert!(
+            !fetches.has_forgotten(),
+            "it is wanted again before it went"
+        );
         fetches.forget(wanted.digest);
         fetches.want(LINK, wanted);
         orders(&mut fetches);
-        fetches.ended(LINK, vec![(wanted.digest, FetchEnd::Held), (wanted.digest, FetchEnd::Held)]);
+        fetches.ended(
+            LINK,
+            vec![
+                (wanted.digest, FetchEnd::Held),
+                (wanted.digest, FetchEnd::Held),
+            ],
+        );
         assert!(!fetches.has_forgotten());
     }
 }

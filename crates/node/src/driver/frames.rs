@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use muster_proto::Role;
-use muster_proto::wire::{self, CloseCode, Frame, HEADER_BYTES, Header, Hello, Kind, VERSIONS, WireError};
+use muster_proto::wire::{
+    self, CloseCode, Frame, HEADER_BYTES, Header, Hello, Kind, VERSIONS, WireError,
+};
 use quinn::{ReadError, RecvStream, SendStream};
 use tokio::time::timeout;
 
@@ -57,7 +59,9 @@ impl Frames {
                 return Ok(frame);
             }
             let chunk = self.stream.read_chunk(READ_BYTES, true).await;
-            let chunk = chunk.map_err(|_: ReadError| Break::Over)?.ok_or(Break::Over)?;
+            let chunk = chunk
+                .map_err(|_: ReadError| Break::Over)?
+                .ok_or(Break::Over)?;
             self.buffer.extend_from_slice(&chunk.bytes);
         }
     }
@@ -141,7 +145,9 @@ pub(crate) async fn greet(link: &Link, end: End) -> Result<(SendStream, Frames),
     if let Err(error) = &greeted {
         link.close(match error {
             GreetError::Version { .. } => CloseCode::Version,
-            GreetError::Late | GreetError::Ended(_) | GreetError::NotHello(_) => CloseCode::Protocol,
+            GreetError::Late | GreetError::Ended(_) | GreetError::NotHello(_) => {
+                CloseCode::Protocol
+            }
         });
     }
     greeted
@@ -168,7 +174,9 @@ async fn exchange(link: &Link, end: End) -> Result<(SendStream, Frames), GreetEr
         Ok(Frame::Hello(_)) => Ok((sending, frames)),
         Ok(other) => Err(GreetError::NotHello(format!("{:?}", other.kind()))),
         Err(Break::Over) => Err(link.closed().await.into()),
-        Err(broken @ (Break::Wire(_) | Break::Denied { .. })) => Err(GreetError::NotHello(broken.to_string())),
+        Err(broken @ (Break::Wire(_) | Break::Denied { .. })) => {
+            Err(GreetError::NotHello(broken.to_string()))
+        }
     }
 }
 

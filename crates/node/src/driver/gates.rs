@@ -30,7 +30,9 @@ impl Gates {
     /// O(1) for records that come in order, which is how brains make them.
     pub(super) fn hold(&mut self, lsn: Lsn, effect: Gated) {
         let at = match self.waiting.back() {
-            Some((last, _)) if *last > lsn => self.waiting.partition_point(|(held, _)| *held <= lsn),
+            Some((last, _)) if *last > lsn => {
+                self.waiting.partition_point(|(held, _)| *held <= lsn)
+            }
             Some(_) | None => self.waiting.len(),
         };
         self.waiting.insert(at, (lsn, effect));
@@ -38,7 +40,10 @@ impl Gates {
 
     /// The next effect that may happen when the journal is durable up to `durable`.
     pub(super) fn release(&mut self, durable: Lsn) -> Option<Gated> {
-        let open = self.waiting.front().is_some_and(|(first, _)| *first <= durable);
+        let open = self
+            .waiting
+            .front()
+            .is_some_and(|(first, _)| *first <= durable);
         let first = if open { self.waiting.pop_front() } else { None };
         first.map(|(_, effect)| effect)
     }
@@ -63,7 +68,11 @@ mod tests {
         for (lsn, link) in [(3, 1), (5, 2), (3, 3), (4, 4), (5, 5)] {
             gates.hold(Lsn(lsn), frame(link));
         }
-        assert_eq!(gates.release(Lsn(2)), None, "nothing behind a record that is not durable");
+        assert_eq!(
+            gates.release(Lsn(2)),
+            None,
+            "nothing behind a record that is not durable"
+        );
         for link in [1, 3, 4] {
             assert_eq!(gates.release(Lsn(4)), Some(frame(link)));
         }

@@ -7,9 +7,9 @@
 use std::io;
 use std::iter;
 use std::mem;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -36,7 +36,9 @@ impl Log for Journal {
     }
 
     fn commit(&mut self) -> Result<(), String> {
-        Journal::commit(self).map(drop).map_err(|error| error.to_string())
+        Journal::commit(self)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -52,7 +54,9 @@ impl Batch {
     /// The records, oldest first.
     fn records(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(&0).chain(&self.ends);
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[*start..*end])
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.bytes[*start..*end])
     }
 
     fn push(&mut self, record: &impl Record) {

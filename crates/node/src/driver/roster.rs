@@ -101,7 +101,11 @@ impl Roster {
         self.queue(id, |outbox| outbox.push_encoded(bytes))
     }
 
-    fn queue(&mut self, id: LinkId, push: impl FnOnce(&Outbox) -> Result<(), Overflow>) -> Result<(), Overflow> {
+    fn queue(
+        &mut self,
+        id: LinkId,
+        push: impl FnOnce(&Outbox) -> Result<(), Overflow>,
+    ) -> Result<(), Overflow> {
         let Some(port) = self.ports.get_mut(&id) else {
             return Ok(());
         };
@@ -151,6 +155,8 @@ impl Roster {
     /// Whether every link has sent what it was given.
     pub(super) fn is_flushed(&self) -> bool {
         let standing = self.ports.values().map(|port| &port.outbox);
-        standing.chain(&self.leaving).all(|outbox| outbox.is_empty())
+        standing
+            .chain(&self.leaving)
+            .all(|outbox| outbox.is_empty())
     }
 }

@@ -14,7 +14,9 @@ pub(super) fn fill(reply: &mut StatusReply, roster: &Roster, lines: &Lines, trou
         fill_link(status, roster, lines);
     }
     if let Some(why) = trouble {
-        reply.notes.push(format!("the journal cannot be written: {why}"));
+        reply
+            .notes
+            .push(format!("the journal cannot be written: {why}"));
     }
 }
 
@@ -36,7 +38,13 @@ fn rss_bytes() -> u64 {
     let Ok(text) = fs::read_to_string("/proc/self/status") else {
         return 0;
     };
-    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("VmRSS:")?
+            .split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
     kib.unwrap_or(0) * 1_024
 }
 

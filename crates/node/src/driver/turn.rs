@@ -192,7 +192,11 @@ where
         let is_full = self.journal.as_ref().is_some_and(Keeper::is_full);
         for _ in 0..INPUTS_PER_TURN_MAX / 2 {
             let local = self.inlet.local.try_recv().ok();
-            let news = if is_full { None } else { self.inlet.news.try_recv().ok() };
+            let news = if is_full {
+                None
+            } else {
+                self.inlet.news.try_recv().ok()
+            };
             if local.is_none() && news.is_none() {
                 return;
             }
@@ -208,7 +212,11 @@ where
     /// Ends a turn for the machine, if it wanted to be woken by now.
     fn tick(&mut self) {
         let now = self.clock.now();
-        if self.machine.deadline().is_some_and(|deadline| deadline.at <= now) {
+        if self
+            .machine
+            .deadline()
+            .is_some_and(|deadline| deadline.at <= now)
+        {
             self.handle(Input::Tick);
         }
     }
@@ -216,7 +224,9 @@ where
     fn hear(&mut self, news: News) {
         match news {
             News::Up(arrival) => self.arrive(*arrival),
-            News::Frame { link, frame } if self.roster.has(link) => self.handle(Input::Frame { link, frame }),
+            News::Frame { link, frame } if self.roster.has(link) => {
+                self.handle(Input::Frame { link, frame })
+            }
             // The machine has heard of this link's end already.
             News::Frame { .. } => {}
             News::Down { link } => {
@@ -240,7 +250,11 @@ where
         }
         if self.roster.len() >= LINKS_MAX || self.departure.until.is_some() {
             let leaving = self.departure.until.is_some();
-            arrival.link.close(if leaving { CloseCode::Leaving } else { CloseCode::Full });
+            arrival.link.close(if leaving {
+                CloseCode::Leaving
+            } else {
+                CloseCode::Full
+            });
             return;
         }
         let input = Input::LinkUp {
@@ -291,10 +305,16 @@ where
         match output {
             Output::Record(record) => {
                 let journal = self.journal.as_mut();
-                journal.expect("a machine that makes records has a journal").record(&record);
+                journal
+                    .expect("a machine that makes records has a journal")
+                    .record(&record);
             }
             Output::Send { link, frame, gate } => self.send(link, frame, gate),
-            Output::Fetch { link, digest, bytes } => self.want(link, Wanted { digest, bytes }),
+            Output::Fetch {
+                link,
+                digest,
+                bytes,
+            } => self.want(link, Wanted { digest, bytes }),
             Output::Forget { digest, gate } => self.pass(gate, Gated::Forget(digest)),
             Output::Close { link, code } => {
                 self.roster.dismiss(link, code);
@@ -355,13 +375,18 @@ where
     fn is_open(&self, gate: Gate) -> bool {
         match gate {
             Gate::Now => true,
-            Gate::Durable(lsn) => self.journal.as_ref().is_none_or(|journal| lsn <= journal.durable()),
+            Gate::Durable(lsn) => self
+                .journal
+                .as_ref()
+                .is_none_or(|journal| lsn <= journal.durable()),
         }
     }
 
     /// Lets happen what waited for records that are durable by now.
     fn release(&mut self) {
-        let Some(journal) = &mut self.journal else { return };
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
         let standing = journal.standing();
         self.trouble = standing.trouble;
         while let Some(effect) = self.gates.release(standing.durable) {
@@ -401,13 +426,22 @@ where
         let Some(peer) = self.roster.peer(order.link).cloned() else {
             return;
         };
-        let (lines, shelf, news) = (Arc::clone(&self.lines), self.shelf.clone(), self.inlet.sender.clone());
+        let (lines, shelf, news) = (
+            Arc::clone(&self.lines),
+            self.shelf.clone(),
+            self.inlet.sender.clone(),
+        );
         self.transfers.spawn("transfer", async move {
             let ends = fetch(&lines, &shelf, &peer, &order.wanted).await;
             let digests = order.wanted.iter().map(|wanted| wanted.digest);
             let ends: Vec<(Digest, FetchEnd)> = digests.zip(ends).collect();
             // The loop is gone if nobody receives; then nobody waits for this either.
-            news.send(News::Fetched { link: order.link, ends }).await.ok();
+            news.send(News::Fetched {
+                link: order.link,
+                ends,
+            })
+            .await
+            .ok();
         });
     }
 
