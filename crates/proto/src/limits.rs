@@ -8,11 +8,13 @@ use crate::time::Span;
 
 /// Bytes of a name of a site, process or project; fits a DNS label with room.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a host's name; POSIX's `HOST_NAME_MAX`, and more than DNS allows.
+pub const HOST_BYTES_MAX: usize = 255;
 /// Bytes of a relative path; half of Linux's `PATH_MAX`, so that a state directory fits before it.
 pub const PATH_BYTES_MAX: usize = 2_048;
 /// Bytes of one task's words (program and arguments); Linux's own limit for a single argument is 128 KiB.
 pub const WORDS_BYTES_MAX: usize = 128 << 10;
-/// Bytes of one environment entry or category name.
+/// Bytes of one environment entry's name or value, and of one sentence for people.
 pub const TEXT_BYTES_MAX: usize = 32 << 10;
 
 // One task.
@@ -29,6 +31,8 @@ pub const TAIL_BYTES_MAX: usize = 4 << 10;
 pub const STREAM_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of outputs after which an attempt fails.
 pub const OUTPUT_BYTES_MAX: u64 = 1 << 40;
+/// Bytes of one file, input or output; sums of as many files as there ever are stay far below 2^64.
+pub const FILE_BYTES_MAX: u64 = OUTPUT_BYTES_MAX;
 /// Losses (worker gone, link lost, ...) after which a task is given up: it has had its chances.
 pub const LOSSES_PER_TASK_MAX: u32 = 100;
 
@@ -46,6 +50,8 @@ pub const LINK_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub const TEMPLATES_PER_MASTER_MAX: usize = 65_536;
 /// Kinds of worker shape in an offer; more are folded into the nearest smaller one.
 pub const SHAPES_MAX: usize = 256;
+/// Workers of one shape in an offer; fifty times the subordinates of one superior, for foremen of foremen.
+pub const WORKERS_PER_SHAPE_MAX: u32 = 1_000_000;
 /// Subordinates of one superior.
 pub const CHILDREN_MAX: usize = 20_000;
 /// Inputs one process takes from its links before it flushes: one turn of the loop.
@@ -85,6 +91,8 @@ pub const RANGES_MAX: usize = 4_096;
 pub const SESSIONS_MAX: usize = 4_096;
 /// Happenings a master remembers for `explain`.
 pub const STORY_MAX: usize = 65_536;
+/// Sentences of one answer to `explain`; each is far below a kilobyte, so they fit a frame.
+pub const EXPLAINED_MAX: usize = 512;
 
 const _: () = assert!(
     WORDS_BYTES_MAX + 2 * TAIL_BYTES_MAX < FRAME_BYTES_MAX,

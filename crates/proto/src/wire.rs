@@ -12,6 +12,7 @@ mod bounds;
 pub mod bulk;
 mod codec;
 mod frames;
+mod wary;
 
 pub use codec::{HEADER_BYTES, Header, WireError};
 pub use frames::{

@@ -3,13 +3,14 @@
 //! The length of a frame already bounds what decoding allocates; these bounds keep what brains do per frame small.
 
 use crate::limits::{
-    BATCH_MAX, BODY_BYTES_MAX, ENVIRONMENT_MAX, FILES_PER_TASK_MAX, NAME_BYTES_MAX, PREFERRED_MAX,
-    RANGES_MAX, SHAPES_MAX, TAIL_BYTES_MAX, TEXT_BYTES_MAX,
+    BATCH_MAX, BODY_BYTES_MAX, ENVIRONMENT_MAX, FILE_BYTES_MAX, FILES_PER_TASK_MAX, HOST_BYTES_MAX,
+    NAME_BYTES_MAX, PREFERRED_MAX, RANGES_MAX, SHAPES_MAX, TAIL_BYTES_MAX, TEXT_BYTES_MAX,
+    WORKERS_PER_SHAPE_MAX,
 };
 use crate::outcome::{End, Outcome, Ran, Report, Stream, Verdict};
 use crate::peer::{Peer, is_name};
-use crate::task::{Command, TaskBody, Template};
-use crate::wire::frames::{Frame, Submit};
+use crate::task::{Command, InputFile, OutputFile, TaskBody, Template};
+use crate::wire::frames::{Frame, Hello, Offer, Submit};
 
 /// Something a peer sent that has limits.
 pub(super) trait Bounded {
@@ -20,10 +21,8 @@ pub(super) trait Bounded {
 impl Bounded for Frame {
     fn within(&self) -> bool {
         match self {
-            Frame::Hello(hello) => hello.release.len() <= NAME_BYTES_MAX,
-            Frame::Offer(offer) => {
-                offer.host.len() <= TEXT_BYTES_MAX && offer.shapes.len() <= SHAPES_MAX
-            }
+            Frame::Hello(hello) => hello.within(),
+            Frame::Offer(offer) => offer.within(),
             Frame::Assign(assign) => {
                 let bodies = assign.tasks.iter().all(|task| task.body.within());
                 all(&assign.tasks)
@@ -54,10 +53,11 @@ impl Bounded for Frame {
                     .chain(&status.notes);
                 let links = status.links.iter().all(|link| link.peer.within());
                 // A foreman may serve more links than a batch has elements; the frame's length bounds them.
-                links && texts.into_iter().all(|text| text.len() <= TEXT_BYTES_MAX)
+                links && texts.into_iter().all(|text| is_line(text, TEXT_BYTES_MAX))
             }
             Frame::Explained(frame) => {
-                all(&frame.lines) && frame.lines.iter().all(|line| line.len() <= TEXT_BYTES_MAX)
+                let mut lines = frame.lines.iter();
+                all(&frame.lines) && lines.all(|line| is_line(line, TEXT_BYTES_MAX))
             }
             Frame::Submitted(_) | Frame::Cancelled(_) | Frame::Status(_) | Frame::Explain(_) => {
                 true
@@ -68,6 +68,29 @@ impl Bounded for Frame {
 
 fn all<T>(sequence: &[T]) -> bool {
     sequence.len() <= BATCH_MAX
+}
+
+/// Whether a text may stand in a log or on a terminal as it is.
+fn is_line(text: &str, bytes_max: usize) -> bool {
+    text.len() <= bytes_max && !text.contains(char::is_control)
+}
+
+impl Bounded for Hello {
+    fn within(&self) -> bool {
+        self.oldest <= self.newest && is_line(&self.release, NAME_BYTES_MAX)
+    }
+}
+
+impl Bounded for Offer {
+    fn within(&self) -> bool {
+        let counts = self.shapes.iter().map(|(_, count)| count);
+        is_line(&self.host, HOST_BYTES_MAX)
+            && self.shapes.len() <= SHAPES_MAX
+            && self.shapes.is_sorted_by(|(a, _), (b, _)| a < b)
+            && counts
+                .into_iter()
+                .all(|count| (1..=WORKERS_PER_SHAPE_MAX).contains(count))
+    }
 }
 
 impl Bounded for Submit {
@@ -90,23 +113,32 @@ impl Bounded for Template {
                 .environment
                 .iter()
                 .all(|(name, value)| text(name) && text(value) && is_variable(name))
-            && self.inputs.len() <= FILES_PER_TASK_MAX
-            && self.outputs.len() <= FILES_PER_TASK_MAX
+            && files_within(&self.inputs, &self.outputs)
             && self.policy.preferred.len() <= PREFERRED_MAX
-            && self.policy.preferred.iter().all(text)
-            && self.category.len() <= NAME_BYTES_MAX
+            && self
+                .policy
+                .preferred
+                .iter()
+                .all(|name| is_line(name, HOST_BYTES_MAX))
+            && is_line(&self.category, NAME_BYTES_MAX)
     }
 }
 
 fn is_variable(name: &str) -> bool {
-    !name.is_empty() && !name.contains('=')
+    !name.is_empty() && !name.contains('=') && !name.contains(char::is_control)
+}
+
+fn files_within(inputs: &[InputFile], outputs: &[OutputFile]) -> bool {
+    inputs.len() <= FILES_PER_TASK_MAX
+        && outputs.len() <= FILES_PER_TASK_MAX
+        && inputs
+            .iter()
+            .all(|input| input.file.bytes <= FILE_BYTES_MAX)
 }
 
 impl Bounded for TaskBody {
     fn within(&self) -> bool {
-        self.weight() <= BODY_BYTES_MAX
-            && self.inputs.len() <= FILES_PER_TASK_MAX
-            && self.outputs.len() <= FILES_PER_TASK_MAX
+        self.weight() <= BODY_BYTES_MAX && files_within(&self.inputs, &self.outputs)
     }
 }
 
@@ -126,6 +158,7 @@ impl Bounded for Ran {
             && self.stdout.within()
             && self.stderr.within()
             && self.outputs.len() <= FILES_PER_TASK_MAX
+            && self.files().all(|file| file.bytes <= FILE_BYTES_MAX)
     }
 }
 
@@ -141,7 +174,7 @@ impl Bounded for Outcome {
             Verdict::Ran { ran, .. } => ran.within(),
             Verdict::GivenUp(_) | Verdict::Cancelled => true,
         };
-        run && self.site.len() <= NAME_BYTES_MAX
+        run && (self.site.is_empty() || is_name(&self.site))
     }
 }
 

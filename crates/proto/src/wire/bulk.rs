@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::limits::DIGESTS_PER_REQUEST_MAX;
+use crate::wire::wary;
 
 /// In place of a length: the contents are not here.
 pub const ABSENT: u64 = u64::MAX;
@@ -32,9 +33,9 @@ impl Request {
     ///
     /// Returns `None` for anything malformed, left over, or beyond [`DIGESTS_PER_REQUEST_MAX`].
     pub fn decode(bytes: &[u8]) -> Option<Request> {
-        let (request, rest) = postcard::take_from_bytes::<Request>(bytes).ok()?;
+        let (request, left) = wary::take::<Request>(bytes).ok()?;
         let (Request::Get(digests) | Request::Put(digests) | Request::Have(digests)) = &request;
-        (rest.is_empty() && digests.len() <= DIGESTS_PER_REQUEST_MAX).then_some(request)
+        (left == 0 && digests.len() <= DIGESTS_PER_REQUEST_MAX).then_some(request)
     }
 
     /// The bytes of a request, its length before it.

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Attempt, Epoch, MasterId, TaskId, TemplateId, Try};
+use crate::limits::BODY_BYTES_MAX;
 use crate::outcome::{Outcome, Report};
 use crate::peer::Peer;
 use crate::resources::Resources;
 use crate::task::{TaskBody, Template};
+use crate::wire::wary;
 
 /// Lists the frames once: their numbers, their enum, their codec.
 macro_rules! frames {
@@ -54,8 +56,8 @@ macro_rules! frames {
             pub(super) fn decode_payload(kind: Kind, payload: &[u8]) -> Result<(Frame, usize), postcard::Error> {
                 match kind {
                     $(Kind::$name => {
-                        let (payload, rest) = postcard::take_from_bytes::<$name>(payload)?;
-                        Ok((Frame::$name(payload), rest.len()))
+                        let (payload, left) = wary::take::<$name>(payload)?;
+                        Ok((Frame::$name(payload), left))
                     })*
                 }
             }
@@ -316,6 +318,25 @@ pub struct StatusReply {
     pub notes: Vec<String>,
 }
 
+impl StatusReply {
+    /// Keeps as many links as one frame has room for, and says so if some are not listed.
+    #[must_use]
+    pub fn cut(mut self) -> StatusReply {
+        let mut bytes = 0;
+        let mut weigh = |link: &LinkStatus| {
+            bytes += link.weight();
+            bytes <= BODY_BYTES_MAX
+        };
+        let listed = self.links.iter().take_while(|link| weigh(link)).count();
+        let left_out = self.links.len() - listed;
+        if left_out > 0 {
+            self.links.truncate(listed);
+            self.notes.push(format!("{left_out} more link(s)"));
+        }
+        self
+    }
+}
+
 /// Where the tasks are. `submitted = waiting + leased + accounted`; `accounted = delivered + undelivered`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCounts {
@@ -350,6 +371,14 @@ pub struct LinkStatus {
     pub received_bytes: u64,
     /// Round trip in microseconds, filled in by the driver.
     pub rtt_us: u64,
+}
+
+impl LinkStatus {
+    /// An upper bound of its bytes on the wire, whatever its driver fills in: three numbers of at most ten bytes,
+    /// two of at most five, the role and two lengths.
+    fn weight(&self) -> usize {
+        self.peer.site.len() + self.peer.name.len() + 64
+    }
 }
 
 /// Asks about one task.
