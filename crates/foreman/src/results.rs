@@ -1,10 +1,11 @@
 //! Reports from below: their files are fetched, they are spooled, acknowledged and handed up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::batch::cut;
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Loss, Ran, Report};
+use muster_proto::task::FileRef;
 use muster_proto::wire::Reports;
 use muster_proto::{Attempt, Digest, LinkId, TaskKey, Time};
 use muster_sched::ChildId;
@@ -24,7 +25,7 @@ pub(crate) type Fetches = BTreeMap<(LinkId, Digest), Fetch>;
 pub(crate) struct Fetch {
     bytes: u64,
     tries: u8,
-    attempts: Vec<Attempt>,
+    attempts: BTreeSet<Attempt>,
 }
 
 /// A result whose files are on their way.
@@ -33,7 +34,8 @@ pub(crate) struct Arriving {
     child: ChildId,
     link: LinkId,
     ran: Box<Ran>,
-    missing: u32,
+    /// Files that have not come; those that have are pinned.
+    missing: BTreeSet<Digest>,
 }
 
 impl Arriving {
@@ -101,16 +103,15 @@ impl Foreman {
             self.outbox.ack(link, attempt);
             return Some(Spooled { attempt, ran });
         }
-        let missing = u32::try_from(files.len()).unwrap_or(u32::MAX);
-        self.arriving.insert(
-            attempt,
-            Arriving {
-                child,
-                link,
-                ran,
-                missing,
-            },
-        );
+        let arriving = Arriving {
+            child,
+            link,
+            ran,
+            missing: files.keys().copied().collect(),
+        };
+        if let Some(before) = self.arriving.insert(attempt, arriving) {
+            self.unpin_arrived(&before);
+        }
         self.crew.arriving(child, attempt.key);
         for (digest, bytes) in files {
             let fetch = self.fetches.entry((link, digest)).or_insert_with(|| {
@@ -122,10 +123,10 @@ impl Foreman {
                 Fetch {
                     bytes,
                     tries: 0,
-                    attempts: Vec::new(),
+                    attempts: BTreeSet::new(),
                 }
             });
-            fetch.attempts.push(attempt);
+            fetch.attempts.insert(attempt);
         }
         None
     }
@@ -160,11 +161,16 @@ impl Foreman {
         };
         match end {
             FetchEnd::Held => {
+                let bytes = fetch.bytes;
+                let file = FileRef { digest, bytes };
                 let done = fetch
                     .attempts
                     .into_iter()
-                    .filter_map(|attempt| self.output_arrived(link, attempt));
+                    .filter_map(|attempt| self.output_arrived(link, attempt, file));
                 let done = done.collect();
+                // If nobody waits for it any more, it is the cache's to give up.
+                self.cache.insert(file);
+                self.cache.unpin(digest);
                 self.keep(done, out);
             }
             FetchEnd::Failed if fetch.tries + 1 < TRIES_MAX => {
@@ -186,20 +192,36 @@ impl Foreman {
     }
 
     /// One of the files that a result waited for is here; the last one completes it.
-    fn output_arrived(&mut self, link: LinkId, attempt: Attempt) -> Option<Spooled> {
+    fn output_arrived(&mut self, link: LinkId, attempt: Attempt, file: FileRef) -> Option<Spooled> {
         let arriving = self
             .arriving
             .get_mut(&attempt)
             .filter(|arriving| arriving.link == link)?;
-        arriving.missing -= 1;
-        if arriving.missing > 0 {
+        if !arriving.missing.remove(&file.digest) {
             return None;
         }
-        let Arriving { child, ran, .. } = self.arriving.remove(&attempt)?;
-        self.crew.arrived(child, attempt.key);
-        ran.files().for_each(|file| self.cache.insert(file));
+        self.cache.insert(file);
+        if !arriving.missing.is_empty() {
+            return None;
+        }
+        let arriving = self.arriving.remove(&attempt)?;
+        self.crew.arrived(arriving.child, attempt.key);
+        arriving
+            .ran
+            .files()
+            .for_each(|file| self.cache.insert(file));
+        self.unpin_arrived(&arriving);
         self.outbox.ack(link, attempt);
+        let ran = arriving.ran;
         Some(Spooled { attempt, ran })
+    }
+
+    /// Takes back the pins of a result that is on its way no more.
+    pub(crate) fn unpin_arrived(&mut self, arriving: &Arriving) {
+        let files: BTreeSet<Digest> = arriving.ran.files().map(|file| file.digest).collect();
+        for digest in files.difference(&arriving.missing) {
+            self.cache.unpin(*digest);
+        }
     }
 
     /// The files of a result cannot be had: its holder may drop it, its master tries again.
@@ -225,6 +247,7 @@ impl Foreman {
     /// A result on its way is not wanted; its holder is told.
     pub(crate) fn drop_arriving(&mut self, attempt: Attempt) {
         if let Some(arriving) = self.arriving.remove(&attempt) {
+            self.unpin_arrived(&arriving);
             self.crew.arrived(arriving.child, attempt.key);
             if self.crew.link_of(arriving.child) == Some(arriving.link) {
                 self.outbox.cancel(arriving.link, attempt);

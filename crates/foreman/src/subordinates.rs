@@ -94,8 +94,16 @@ impl Foreman {
 
     /// A child turns out not to hold what it was thought to hold: a lease, or a result on its way.
     fn vanished(&mut self, key: TaskKey, child: ChildId, loss: Loss) {
-        self.arriving
-            .retain(|attempt, arriving| attempt.key != key || !arriving.is_of(child));
+        let of_child = self
+            .arriving
+            .iter()
+            .filter(|(attempt, arriving)| attempt.key == key && arriving.is_of(child));
+        let gone: Vec<Attempt> = of_child.map(|(attempt, _)| *attempt).collect();
+        for attempt in gone {
+            if let Some(arriving) = self.arriving.remove(&attempt) {
+                self.unpin_arrived(&arriving);
+            }
+        }
         let held = match self
             .leases
             .get(&key)
