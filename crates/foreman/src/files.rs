@@ -2,7 +2,7 @@
 
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
-use muster_proto::{Digest, LinkId, TaskKey, Time};
+use muster_proto::{Digest, LinkId, Role, TaskKey, Time};
 use muster_sched::Arrival;
 
 use crate::leases::{Lease, Stage};
@@ -34,9 +34,17 @@ impl Foreman {
                     });
                 }
             }
-            Arrival::Never(tasks) => tasks
-                .into_iter()
-                .for_each(|key| self.input_missing(key, digest, end)),
+            Arrival::Never(tasks) => {
+                // Only a master knows that there is no such file; a foreman above may have lost it with its process.
+                let knows = self
+                    .by_link
+                    .get(&link)
+                    .is_some_and(|peer| peer.role == Role::Master);
+                let end = if knows { end } else { FetchEnd::Failed };
+                tasks
+                    .into_iter()
+                    .for_each(|key| self.input_missing(key, digest, end));
+            }
             Arrival::Nobody => {}
         }
     }
@@ -53,7 +61,7 @@ impl Foreman {
         }
     }
 
-    /// An input cannot be had: a failure if the superior does not have it, a loss if it would not come.
+    /// An input cannot be had: a failure if its master does not have it, a loss if it would not come.
     fn input_missing(&mut self, key: TaskKey, digest: Digest, end: FetchEnd) {
         let Some(Lease {
             round,

@@ -7,7 +7,7 @@ use muster_proto::limits::RUNS_MAX;
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
 use muster_proto::task::{Command, TaskBody, Template};
-use muster_proto::{Attempt, Digest, LinkId, Resources, TaskKey, Try};
+use muster_proto::{Attempt, Digest, LinkId, Resources, Role, TaskKey, Try};
 use muster_sched::Want;
 use muster_sched::cache::inputs;
 
@@ -102,7 +102,7 @@ impl Worker {
         }
     }
 
-    /// An input cannot be had: a failure if the superior does not have it, a loss if it would not come.
+    /// An input cannot be had: a failure if its master does not have it, a loss if it would not come.
     pub(crate) fn input_missing(&mut self, key: TaskKey, digest: Digest, end: FetchEnd) {
         let Some(held) = self.tasks.get(&key) else {
             return;
@@ -115,8 +115,13 @@ impl Worker {
             round: held.round,
         };
         self.end_task(key);
+        // Only a master knows that there is no such file; a foreman may have lost it with its process.
+        let knows = self
+            .superior
+            .as_ref()
+            .is_some_and(|(_, peer)| peer.role == Role::Master);
         match (end, name) {
-            (FetchEnd::Absent, Some(name)) => {
+            (FetchEnd::Absent, Some(name)) if knows => {
                 let report = RunReport {
                     result: Err(Failure::InputMissing(name)),
                     measured: Measured::default(),
