@@ -3,6 +3,7 @@
 //! Each command has its file; `error` holds what they say when they cannot, and with which exit code. Standard output
 //! is data, standard error is talk.
 
+mod bench;
 mod daemon;
 mod embedded;
 mod error;
@@ -31,6 +32,8 @@ enum Command {
     Master(daemon::MasterArgs),
     Foreman(daemon::ForemanArgs),
     Worker(daemon::WorkerArgs),
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 impl Command {
@@ -39,6 +42,7 @@ impl Command {
             Command::Master(args) => args.standing.log_json,
             Command::Foreman(args) => args.standing.log_json,
             Command::Worker(args) => args.standing.log_json,
+            Command::Bench(_) => return Voice::Command,
         };
         if json {
             Voice::DaemonJson
@@ -52,6 +56,7 @@ impl Command {
             Command::Master(args) => daemon::master(args).map(|()| Exit::Ok),
             Command::Foreman(args) => daemon::foreman(args).map(|()| Exit::Ok),
             Command::Worker(args) => daemon::worker(args).map(|()| Exit::Ok),
+            Command::Bench(args) => bench::run(args).map(|()| Exit::Ok),
         }
     }
 }
