@@ -12,7 +12,7 @@ use crate::rng::{Rng, mix};
 pub struct Play {
     /// Its number in the oracle's ledger, unique in the world.
     pub uid: u64,
-    /// How long it runs, in microseconds.
+    /// How long it runs, in microseconds; one run in [`STRAYS`] takes ten times as long.
     pub wall_us: u64,
     /// Chances in a thousand that one run of it fails.
     pub fails_permille: u64,
@@ -56,7 +56,13 @@ impl Play {
 
 /// How long a run takes before it ends by itself or by its limit.
 pub(crate) fn wall(launch: &Launch) -> Span {
-    let wall = Span(Play::of_launch(launch).wall_us);
+    let play = Play::of_launch(launch);
+    let strays = chance(&play, launch.attempt).is_multiple_of(STRAYS);
+    let wall = Span(if strays {
+        play.wall_us * 10
+    } else {
+        play.wall_us
+    });
     launch.wall_max.map_or(wall, |limit| limit.min(wall))
 }
 
@@ -64,10 +70,9 @@ pub(crate) fn wall(launch: &Launch) -> Span {
 pub(crate) fn ran(launch: &Launch, worker: &str) -> Ran {
     let play = Play::of_launch(launch);
     let attempt = launch.attempt;
-    let chance =
-        mix(play.uid ^ mix(u64::from(attempt.round.epoch.0) << 32 | u64::from(attempt.round.n)));
+    let chance = chance(&play, attempt);
     let wall = wall(launch);
-    let result = if wall < Span(play.wall_us) {
+    let result = if launch.wall_max == Some(wall) {
         Err(Failure::TimeLimit)
     } else if Rng::new(chance).permille(play.fails_permille) {
         Err(Failure::Exit(1))
@@ -92,6 +97,15 @@ pub(crate) fn ran(launch: &Launch, worker: &str) -> Ran {
         outputs: (0..outputs).map(|n| output(attempt, n)).collect(),
     }
 }
+
+/// What chance has in store for one attempt.
+fn chance(play: &Play, attempt: Attempt) -> u64 {
+    let round = u64::from(attempt.round.epoch.0) << 32 | u64::from(attempt.round.n);
+    mix(play.uid ^ mix(round))
+}
+
+/// One run in so many is a straggler, through no fault of its task.
+const STRAYS: u64 = 40;
 
 /// The `n`-th file that a run of `attempt` writes; no other attempt's is like it.
 pub fn output(attempt: Attempt, n: u64) -> ReturnedFile {

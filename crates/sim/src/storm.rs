@@ -1,7 +1,7 @@
 //! Storms: from each seed a world, its work and its faults; then healing, and everything must come to its end.
 //!
 //! A storm has two phases. While it rages, nothing that a promise forbids may be seen. Then every fault ends, and
-//! within [`CALM_MAX`] each task has its outcome with its user and nobody holds anything any more. A failing seed is
+//! within [`CALM_MAX`], and the time its work takes, each task has its outcome with its user and nobody holds anything any more. A failing seed is
 //! run once more to write down the story of the tasks concerned; the same seed always gives the same storm.
 
 mod draw;
@@ -192,7 +192,7 @@ fn drive(world: &mut Sea, drawn: &Drawn, mut faults: Faults) {
         faults.strike(world);
     }
     world.heal_all();
-    let patience = world.now() + CALM_MAX;
+    let patience = world.now() + CALM_MAX + drawn.work;
     while !is_over(world) {
         if world.now() > patience {
             return complain(world);
@@ -202,8 +202,11 @@ fn drive(world: &mut Sea, drawn: &Drawn, mut faults: Faults) {
             return;
         }
     }
-    audit(world);
-    left_overs(world);
+    let until = world.now() + SETTLED;
+    if sail(world, until) {
+        audit(world);
+        left_overs(world);
+    }
 }
 
 /// Lets time pass; false if a promise was broken.
@@ -301,8 +304,11 @@ fn find(world: &mut Sea, checker: &'static str, what: String, tasks: Vec<TaskKey
     });
 }
 
-/// When everything must have come to its end after all faults have: the longest grace ten times over.
+/// When everything must have come to its end after all faults have, beyond the work itself: the longest grace ten times over.
 pub const CALM_MAX: Span = Span::secs(600);
+
+/// How long after the end the last writes are durable and the last files given up.
+const SETTLED: Span = Span::secs(10);
 
 #[cfg(test)]
 mod tests;

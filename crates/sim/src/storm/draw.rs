@@ -28,6 +28,8 @@ pub struct Drawn {
     pub rage: Span,
     /// Mean time between two faults.
     pub calm: Span,
+    /// How long all tasks take, one after the other, with every retry.
+    pub work: Span,
 }
 
 /// Draws a world.
@@ -38,11 +40,12 @@ pub fn draw(seed: u64, profile: &Profile) -> Drawn {
     cast.foremen(&mut rng, profile);
     cast.workers(&mut rng, profile);
     cast.users(&mut rng, profile);
+    let work = cast.work;
     let layout = Layout {
         codec: Codec::On,
         fsync_us: *rng.pick(&[(50, 500), (500, 8_000), (2_000, 60_000), (1_000, 900_000)]),
-        fetch_fails_permille: *rng.pick(&[0, 0, 10, 100]),
-        bulk_bytes_per_s: *rng.pick(&[1_000_000, 100_000_000]),
+        fetch_fails_permille: *rng.pick(&[0, 0, 10, 200]),
+        bulk_bytes_per_s: *rng.pick(&[20_000, 1_000_000, 100_000_000]),
         loss_permille: *rng.pick(&[0, 10, 100, 300]),
         jitter_percent: *rng.pick(&[0, 20, 200]),
         check_every: 7,
@@ -54,6 +57,7 @@ pub fn draw(seed: u64, profile: &Profile) -> Drawn {
         roll: cast.roll,
         rage: Span::secs(rng.between(30, 240)),
         calm: Span::millis(rng.between(500, 15_000)),
+        work,
     }
 }
 
@@ -64,6 +68,7 @@ struct Casts {
     masters: Vec<ActorId>,
     foremen: Vec<ActorId>,
     uids: u64,
+    work: Span,
 }
 
 impl Casts {
@@ -205,7 +210,8 @@ impl Casts {
                 algorithm: rng.pick(&Algorithm::ALL).0,
                 preferred: vec!["site1".to_owned()],
             },
-            category: format!("c{}", rng.below(3)),
+            // A task much slower than the rest of its category would be given up as a straggler each time.
+            category: format!("c{}", self.uids),
         };
         let mut tasks = Vec::new();
         for _ in 0..rng.between(1, profile.tasks_max) {
@@ -216,6 +222,8 @@ impl Casts {
                 fails_permille,
                 outputs,
             };
+            let tries = 1 + u64::from(template.policy.retries);
+            self.work += Span(2 * play.wall_us * tries);
             tasks.push(TaskBody {
                 words: play.words().unwrap_or_default(),
                 inputs: files(rng, "b").into(),

@@ -42,9 +42,17 @@ impl Story {
     /// What a frame says of the tasks, if anything.
     fn gist(&self, frame: &Frame) -> Option<String> {
         let kind = frame.kind();
+        if matches!(frame, Frame::Status(_) | Frame::StatusReply(_)) {
+            return None;
+        }
         if self.tasks.is_empty() {
             return Some(format!("{kind:?}"));
         }
+        let found = self.found(frame);
+        (!found.is_empty()).then(|| format!("{kind:?} {}", found.join(", ")))
+    }
+
+    fn found(&self, frame: &Frame) -> Vec<String> {
         let key = |master: MasterId, task: TaskId| self.tasks.contains(&TaskKey { master, task });
         let tries = |master, attempts: &[(TaskId, Try)]| -> Vec<String> {
             let mine = attempts.iter().filter(|(task, _)| key(master, *task));
@@ -52,7 +60,7 @@ impl Story {
                 .collect()
         };
         let bare = |task: TaskId| self.tasks.iter().any(|key| key.task == task);
-        let found: Vec<String> = match frame {
+        match frame {
             Frame::Assign(assign) => {
                 let mine = assign
                     .tasks
@@ -113,8 +121,7 @@ impl Story {
             | Frame::StatusReply(_)
             | Frame::Explain(_)
             | Frame::Explained(_) => Vec::new(),
-        };
-        (!found.is_empty()).then(|| format!("{kind:?} {}", found.join(", ")))
+        }
     }
 
     fn concerns(&self, key: TaskKey) -> bool {
