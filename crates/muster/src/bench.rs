@@ -101,12 +101,11 @@ async fn dispatch(args: &DispatchArgs) -> Result<Measured, CliError> {
         dir: dir.path().join("federation"),
     };
     let federation = Federation::start(plan).await?;
-    let client = federation.client().await?;
-    let idle_ms = idle(clock, &client).await?;
+    let client = federation.client();
+    let idle_ms = idle(clock, client).await?;
     let command = if args.null { Command::Noop } else { Command::Exec(words(&args.program)?) };
-    let (seconds, failed) = burst(clock, &client, &template(command), args.tasks).await?;
+    let (seconds, failed) = burst(clock, client, &template(command), args.tasks).await?;
     let master_rss_bytes = client.status().await?.rss_bytes;
-    client.close().await;
     federation.stop().await;
     let tasks_per_s = f64::from(args.tasks) / seconds;
     Ok(Measured {
