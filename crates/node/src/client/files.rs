@@ -24,7 +24,7 @@ use crate::bulk::stream::{self, Refused, Stop};
 use crate::bulk::{CHUNK_BYTES, PACK_BYTES, PACK_FILES, SMALL_BYTES};
 use crate::clock::Clock;
 use crate::driver::Backoff;
-use crate::endpoint::{Kind, Link, dial};
+use crate::endpoint::{Kind, Link};
 
 /// A file to bring back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,13 +146,14 @@ impl Files {
         let begun = self.clock.now();
         let mut backoff = Backoff::default();
         loop {
-            match dial(
-                self.master.address,
-                &self.master.credentials,
-                Kind::Bulk,
-                &[Role::Master],
-            )
-            .await
+            match backoff
+                .dial(
+                    self.master.address,
+                    &self.master.credentials,
+                    Kind::Bulk,
+                    &[Role::Master],
+                )
+                .await
             {
                 Ok(link) => return Ok(line.insert(link).clone()),
                 Err(error) => give_up(&self.master, self.clock, begun, error)?,

@@ -16,7 +16,7 @@ use super::{ClientError, Master, Range};
 use crate::clock::Clock;
 use crate::driver::Backoff;
 use crate::driver::frames::{End, Frames, GreetError, greet};
-use crate::endpoint::{DialError, Ending, Kind, Link, dial};
+use crate::endpoint::{DialError, Ending, Kind, Link};
 
 /// What a client wants of its session.
 #[derive(Debug)]
@@ -124,13 +124,14 @@ impl Session {
         let begun = self.clock.now();
         let mut backoff = Backoff::default();
         loop {
-            let error = match dial(
-                address,
-                &self.master.credentials,
-                Kind::Control,
-                &[Role::Master],
-            )
-            .await
+            let error = match backoff
+                .dial(
+                    address,
+                    &self.master.credentials,
+                    Kind::Control,
+                    &[Role::Master],
+                )
+                .await
             {
                 Ok(link) => match greet(&link, End::Dialer).await {
                     Ok((sending, frames)) => return Ok((link, sending, frames)),

@@ -1,6 +1,7 @@
 //! The tasks that make links: dialling superiors for ever, greeting whoever is admitted at the door.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,13 +12,14 @@ use muster_proto::{Digest, LinkId, Role};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::frames::{Break, End, Frames, greet};
+use super::frames::{Break, End, Frames, GreetError, greet};
 use super::outbox::{self, Outbox};
 use super::roster::Arrival;
 use super::{Door, Superior};
 use crate::bulk::serve::serve;
 use crate::bulk::{Lines, Shelf};
-use crate::endpoint::{Kind, Link, dial};
+use crate::clock::Clock;
+use crate::endpoint::{DialError, Kind, Link, dial};
 use crate::identity::Credentials;
 use crate::tasks::Tasks;
 
@@ -61,33 +63,37 @@ pub(super) struct Chain {
 
 /// Keeps a link to `superior` until the process is leaving.
 pub(super) async fn pursue(mut chain: Chain, superior: Superior) {
+    let clock = Clock::start();
     let mut backoff = Backoff::default();
     let mut said = String::new();
     while !*chain.leaving.borrow() {
         let dialed = tokio::select! {
-            dialed = dial(superior.address, &chain.credentials, Kind::Control, &superior.roles) => dialed,
+            dialed = backoff.dial(superior.address, &chain.credentials, Kind::Control, &superior.roles) => dialed,
             _ = chain.leaving.wait_for(|leaving| *leaving) => return,
         };
-        match dialed {
+        let begun = clock.now();
+        let why = match dialed {
             Ok(link) => {
-                if chain
-                    .attend(link, End::Dialer, Side::Superior, Some(&superior))
-                    .await
-                {
-                    backoff = Backoff::default();
-                    said.clear();
-                }
+                let ended = chain.attend(link, End::Dialer, Side::Superior, Some(&superior));
+                ended.await.err().map(|why| why.to_string())
             }
+            Err(why) => Some(why.to_string()),
+        };
+        match why {
             // A superior may be away for days; each reason is worth one line.
-            Err(error) if error.to_string() != said => {
-                said = error.to_string();
-                tracing::warn!(address = %superior.address, why = %said, "cannot reach a superior; trying on");
+            Some(why) if why != said => {
+                tracing::warn!(address = %superior.address, %why, "cannot reach a superior; trying on");
+                said = why;
             }
-            Err(_) => {}
+            Some(_) => {}
+            None => said.clear(),
         }
-        timeout(backoff.next(), chain.leaving.wait_for(|leaving| *leaving))
-            .await
-            .ok();
+        // A link that is closed as soon as it stands is no reason to hurry.
+        if Duration::from_micros(clock.now().since(begun).0) > BACKOFF_MAX {
+            backoff = Backoff::default();
+        }
+        let leaves = chain.leaving.wait_for(|leaving| *leaving);
+        timeout(backoff.next(), leaves).await.ok();
     }
 }
 
@@ -107,7 +113,10 @@ pub(super) async fn receive(mut chain: Chain, mut door: Door) {
             (Kind::Control, Some((_, side))) => {
                 let (chain, side) = (chain.clone(), *side);
                 controls.spawn("link", async move {
-                    chain.attend(link, End::Listener, side, None).await;
+                    let peer = link.peer().clone();
+                    if let Err(why) = chain.attend(link, End::Listener, side, None).await {
+                        tracing::warn!(%peer, %why, "a connection did not become a link");
+                    }
                 });
             }
             (Kind::Bulk, Some(_)) => {
@@ -123,16 +132,16 @@ pub(super) async fn receive(mut chain: Chain, mut door: Door) {
 }
 
 impl Chain {
-    /// Carries one control connection from its greeting to its end; `true` if it became a link.
-    async fn attend(&self, link: Link, end: End, side: Side, superior: Option<&Superior>) -> bool {
+    /// Carries one control connection from its greeting to its end.
+    async fn attend(
+        &self,
+        link: Link,
+        end: End,
+        side: Side,
+        superior: Option<&Superior>,
+    ) -> Result<(), GreetError> {
         let peer = link.peer().clone();
-        let (sending, frames) = match greet(&link, end).await {
-            Ok(greeted) => greeted,
-            Err(why) => {
-                tracing::warn!(%peer, %why, "a connection did not become a link");
-                return false;
-            }
-        };
+        let (sending, frames) = greet(&link, end).await?;
         let id = LinkId(self.links.fetch_add(1, Ordering::Relaxed));
         let outbox = Arc::new(Outbox::default());
         let arrival = Arrival {
@@ -142,7 +151,7 @@ impl Chain {
             outbox: Arc::clone(&outbox),
         };
         if self.news.send(News::Up(Box::new(arrival))).await.is_err() {
-            return true;
+            return Ok(());
         }
         let mut tasks = Tasks::new();
         let (writers, writing) = (outbox, link.clone());
@@ -154,7 +163,7 @@ impl Chain {
             () = self.keep_bulk(&link, superior) => {}
         }
         if self.news.send(News::Down { link: id }).await.is_err() {
-            return true;
+            return Ok(());
         }
         // The peer ends its stream before its connection, and our last frames may still be under way to it.
         if timeout(FAREWELL, link.closed()).await.is_err() {
@@ -167,7 +176,7 @@ impl Chain {
                 .await
                 .ok();
         }
-        true
+        Ok(())
     }
 
     /// Tells the loop what the peer sends until it ends or breaks the rules.
@@ -207,13 +216,14 @@ impl Chain {
         };
         let mut backoff = Backoff::default();
         loop {
-            match dial(
-                superior.address,
-                &self.credentials,
-                Kind::Bulk,
-                &superior.roles,
-            )
-            .await
+            match backoff
+                .dial(
+                    superior.address,
+                    &self.credentials,
+                    Kind::Bulk,
+                    &superior.roles,
+                )
+                .await
             {
                 Ok(link) if link.peer() == control.peer() => {
                     self.clone().carry(link).await;
@@ -252,6 +262,22 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// Dials, and gives up early while tries are young: a handshake whose first packet found nobody repeats it only
+    /// after a second, and a superior that has just started would wait that long for its subordinates.
+    pub(crate) async fn dial(
+        &self,
+        address: SocketAddr,
+        credentials: &Credentials,
+        kind: Kind,
+        roles: &[Role],
+    ) -> Result<Link, DialError> {
+        let dialed = timeout(
+            self.next * DIAL_STEPS,
+            dial(address, credentials, kind, roles),
+        );
+        dialed.await.unwrap_or(Err(DialError::NoAnswer { address }))
+    }
+
     /// The next wait: between half of the step and the whole.
     pub(crate) fn next(&mut self) -> Duration {
         let step = self.next;
@@ -264,6 +290,8 @@ impl Backoff {
 
 /// The first wait: longer than a process needs to start again.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// How many steps a handshake may take: half a second at first, its whole ten seconds after some tries.
+const DIAL_STEPS: u32 = 5;
 /// The longest wait: a superior that is back has its subordinates within two seconds.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// When a connection whose peer has ended its stream is closed here, and links are no longer waited for in leaving.

@@ -150,9 +150,10 @@ where
     async fn wait(&mut self) -> Result<Woken<L>, JournalLost> {
         let due = self.machine.deadline().map(|deadline| deadline.at);
         let due = due.into_iter().chain(self.departure.until).min();
-        let nap = due.map_or(LONGEST_NAP, |at| self.clock.until(at).min(LONGEST_NAP));
-        let is_full = self.journal.as_ref().is_some_and(Keeper::is_full);
         let is_staying = self.departure.until.is_none();
+        let longest = if is_staying { LONGEST_NAP } else { LEAVING_NAP };
+        let nap = due.map_or(longest, |at| self.clock.until(at).min(longest));
+        let is_full = self.journal.as_ref().is_some_and(Keeper::is_full);
         let has_forgotten = self.fetches.has_forgotten();
         let durable = async {
             match &mut self.journal {
@@ -495,6 +496,8 @@ fn span(duration: Duration) -> muster_proto::Span {
 const LINKS_MAX: usize = CHILDREN_MAX + 1_024;
 /// When a machine without a deadline is looked after all the same; a bound for the timer, not a need.
 const LONGEST_NAP: Duration = Duration::from_secs(3_600);
+/// When a process that leaves looks again whether everything has been sent: writers do not tell the loop.
+const LEAVING_NAP: Duration = Duration::from_millis(20);
 /// When a process that leaves no longer waits for its peers.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 /// When it then no longer waits for its disk: with a grace of 8 seconds it is gone within 10 (D2).

@@ -7,11 +7,11 @@ use muster_node::driver::Log;
 use muster_node::endpoint::{Ending, Kind};
 use muster_proto::machine::{Gate, Input, Output, Side};
 use muster_proto::wire::{CloseCode, Frame, Hello, LinkStatus, StatusReply, TaskCounts};
-use muster_proto::{Lsn, Role};
+use muster_proto::{LinkId, Lsn, Role};
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, span};
 
-use super::toy::{Fact, Plan, World, anywhere, down, encoded, heavy, up};
+use super::toy::{Fact, Node, Plan, World, anywhere, down, encoded, heavy, up};
 
 #[tokio::test]
 async fn frames_go_both_ways_between_link_up_and_link_down() {
@@ -88,6 +88,7 @@ async fn a_gated_frame_leaves_only_when_its_record_is_durable() {
         down(9),
         "others are not held up"
     );
+    while notes(&master, &mut worker, (to_worker, to_master)).await == 0 {}
     permit.send(Ok(())).expect("a journal");
     assert_eq!(worker.hears_frame(to_master).await, down(1));
     assert_eq!(worker.hears_frame(to_master).await, down(2));
@@ -326,6 +327,15 @@ async fn a_fetch_from_a_link_that_is_gone_ends() {
         "{heard:?}"
     );
     master.hears_down(link).await;
+}
+
+/// How many notes a status of `master` has that is sent to `worker`.
+async fn notes(master: &Node, worker: &mut Node, (down, up): (LinkId, LinkId)) -> usize {
+    master.sends(down, StatusReply::default().into()).await;
+    match worker.hears_frame(up).await {
+        Frame::StatusReply(reply) => reply.notes.len(),
+        other => panic!("no status but {other:?}"),
+    }
 }
 
 /// A disk that does nothing until it is permitted to.
