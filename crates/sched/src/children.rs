@@ -79,6 +79,8 @@ pub(crate) struct Seats {
     pub slots: u32,
     pub seated: u32,
     pub extra: u32,
+    /// Whether the hoard is being filled: from when it is half empty until it is full.
+    filling: bool,
     /// How long the extras keep the child busy, as it looked when each was added.
     extra_ns: u64,
 }
@@ -155,6 +157,8 @@ impl Child {
     }
 
     /// Whether it may have another task of `class` in hand when each takes `mean`, and no more than `share` of them.
+    ///
+    /// A large hoard is filled when half of it is used up, not one task at a time: short tasks then travel in batches.
     pub fn has_extra(&mut self, class: u32, request: &Resources, mean: Span, share: u64) -> bool {
         let window = HOARD + self.round_trip;
         let extra_ns = self.extra_ns;
@@ -165,7 +169,15 @@ impl Child {
         let hoard = in_time
             .min(slots * u64::from(HOARD_PER_SLOT_MAX))
             .min(share);
-        u64::from(seats.extra) < hoard && self.leases.length < LEASES_PER_CHILD_MAX
+        let extra = u64::from(seats.extra);
+        let seats = self.seats(class, request);
+        let low = if hoard < BATCHED_FROM {
+            hoard
+        } else {
+            hoard / 2
+        };
+        seats.filling = extra < hoard && (seats.filling || extra <= low);
+        seats.filling && self.leases.length < LEASES_PER_CHILD_MAX
     }
 
     /// Takes a lease of `class`, seated if there is a seat and an extra if not, within bounds or not.
@@ -539,6 +551,8 @@ impl Children {
     }
 }
 
+/// The hoard from which on it is filled in batches.
+const BATCHED_FROM: u64 = 64;
 /// Classes without leases whose slots a child remembers: they are cheap to count again.
 const CLASSES_CACHED_MAX: usize = 1_024;
 /// No extra counts for more, so that the sum over millions of leases fits: 18 minutes, far beyond any hoard.
