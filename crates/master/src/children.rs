@@ -53,7 +53,7 @@ impl Master {
 
     /// Decides about one attempt that a child says it holds: it goes on, is adopted, or is not wanted.
     fn reconcile(&mut self, now: Time, (link, child): (LinkId, ChildId), task: TaskId, round: Try) {
-        if !self.book.open.contains_key(&task) {
+        if !self.book.open.contains_key(&task) || !self.was_made(task, round) {
             return self.outbox.cancel(link, self.attempt(task, round));
         }
         match self.live.get(&task) {

@@ -151,7 +151,7 @@ impl Master {
         self.stirred = false;
         self.expire(now, out);
         self.give_up_stragglers(now, out);
-        self.release_recovered(now);
+        self.release_recovered(now, out);
         self.cancel_some(now, out);
         if !self.leaving {
             self.place(now, PLACEMENTS_PER_CALL_MAX, out);
@@ -173,7 +173,7 @@ impl Master {
             Frame::Offer(offer) => self.crew.offer(link, &offer, &mut self.sched),
             Frame::Inventory(inventory) => self.inventory(now, link, &inventory, out),
             Frame::Reports(reports) => self.reports(now, link, reports, out),
-            Frame::Started(started) => self.started(now, &started),
+            Frame::Started(started) => self.started(now, link, &started),
             Frame::Submit(submit) => self.submit(now, link, submit, out),
             Frame::Watch(watch) => self.watch(link, watch),
             Frame::Delivered(delivered) => self.delivered(link, delivered, out),
@@ -231,6 +231,7 @@ impl Master {
             links: self.links(),
             notes,
         }
+        .cut()
     }
 
     fn attempt(&self, task: TaskId, round: Try) -> Attempt {

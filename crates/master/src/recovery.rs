@@ -8,8 +8,8 @@ use muster_proto::machine::Deadline;
 use muster_proto::{Peer, TaskId, Time};
 use muster_sched::Where;
 
-use crate::Master;
 use crate::book::Book;
+use crate::{Effect, Event, Master};
 
 /// Tasks of an earlier epoch that are not leased until everyone who may hold them has said so, or is too late.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Recovery {
 
 impl Master {
     /// Gives a bounded number of recovered tasks back to the queue, when nobody can still claim them.
-    pub(crate) fn release_recovered(&mut self, now: Time) {
+    pub(crate) fn release_recovered(&mut self, now: Time, out: &mut Vec<Effect>) {
         let Some(recovery) = self.recovery.as_mut() else {
             return;
         };
@@ -84,7 +84,11 @@ impl Master {
             .collect();
         match released.last() {
             Some((task, _)) => recovery.cursor = *task,
-            None => self.recovery = None,
+            None => {
+                let absent = std::mem::take(&mut recovery.awaited);
+                self.recovery = None;
+                self.clear_absent(absent, out);
+            }
         }
         for (task, template) in released {
             if !self.live.contains_key(&task)
@@ -95,5 +99,18 @@ impl Master {
             }
         }
         self.stirred = true;
+    }
+
+    /// Forgets subordinates of an earlier epoch that never came: their tasks are leased again, and the next start
+    /// need not wait for them.
+    fn clear_absent(&mut self, absent: BTreeSet<Peer>, out: &mut Vec<Effect>) {
+        let known: BTreeSet<_> = self
+            .crew
+            .all()
+            .filter_map(|child| self.crew.peer_of(child).cloned())
+            .collect();
+        for peer in absent.difference(&known) {
+            self.record(Event::Cleared(peer.clone()), out);
+        }
     }
 }

@@ -57,16 +57,21 @@ impl Master {
         self.account(now, outcomes, out);
     }
 
-    pub(crate) fn started(&mut self, now: Time, frame: &Started) {
-        if frame.master == self.book.master {
-            for (task, _) in &frame.attempts {
+    pub(crate) fn started(&mut self, now: Time, link: LinkId, frame: &Started) {
+        let Some(child) = self.crew.child_at(link) else {
+            return;
+        };
+        for (task, round) in &frame.attempts {
+            if frame.master == self.book.master && self.is_leased(*task, *round, child) {
                 self.sched.started(now, self.key(*task));
             }
         }
     }
 
-    /// Records outcomes, and tells those who watch.
-    pub(crate) fn account(&mut self, now: Time, outcomes: Vec<Outcome>, out: &mut Vec<Effect>) {
+    /// Records outcomes, and tells those who watch. A task that one turn gives two outcomes keeps the first.
+    pub(crate) fn account(&mut self, now: Time, mut outcomes: Vec<Outcome>, out: &mut Vec<Effect>) {
+        let mut told = BTreeSet::new();
+        outcomes.retain(|outcome| told.insert(outcome.task));
         for outcomes in cut(outcomes, Outcome::weight) {
             for outcome in &outcomes {
                 self.live.remove(&outcome.task);
@@ -147,8 +152,15 @@ impl Master {
         let again = arriving == Some((round, child));
         let unclaimed = !self.live.contains_key(&task);
         self.book.open.contains_key(&task)
+            && self.was_made(task, round)
             && (again || arriving.is_none())
             && (again || unclaimed || ran.result.is_ok())
+    }
+
+    /// Whether an attempt may ever have been made: those of earlier epochs are forgotten, those of this one counted.
+    pub(crate) fn was_made(&self, task: TaskId, round: Try) -> bool {
+        let made = self.live.get(&task).map_or(0, |live| live.n);
+        round.epoch < self.book.epoch || (round.epoch == self.book.epoch && round.n <= made)
     }
 
     /// Ends every other attempt of `task`: a result of `round` is coming in.
@@ -250,7 +262,7 @@ impl Master {
             }
             FetchEnd::Failed | FetchEnd::Absent => {
                 for task in fetch.tasks {
-                    self.give_up_result(now, link, task, out);
+                    self.give_up_result(now, (link, digest), task, out);
                 }
             }
         }
@@ -311,12 +323,19 @@ impl Master {
     }
 
     /// The files of a result cannot be had: its holder may drop it, the task is tried again.
-    fn give_up_result(&mut self, now: Time, link: LinkId, task: TaskId, out: &mut Vec<Effect>) {
+    fn give_up_result(
+        &mut self,
+        now: Time,
+        (link, digest): Wanted,
+        task: TaskId,
+        out: &mut Vec<Effect>,
+    ) {
         if let Some(Live {
             stage: Stage::Arriving(arriving),
             ..
         }) = self.live.get(&task)
             && arriving.link == link
+            && arriving.missing.contains(&digest)
         {
             self.outbox.cancel(link, self.attempt(task, arriving.round));
             self.lose(now, task, Loss::NotStaged, out);

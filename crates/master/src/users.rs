@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::batch::cut;
-use muster_proto::limits::{OUTCOMES_OUT_MAX, PLACEMENTS_PER_CALL_MAX};
+use muster_proto::limits::{EXPLAINED_MAX, OUTCOMES_OUT_MAX, PLACEMENTS_PER_CALL_MAX};
 use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::{Outcome, Verdict};
 use muster_proto::wire::{
@@ -57,7 +57,7 @@ impl Watcher {
         self.behind = false;
         let mut outcomes = Vec::new();
         for (first, last) in &self.ranges {
-            for (task, outcome) in undelivered.range(*first..=*last.max(first)) {
+            for (task, outcome) in undelivered.range(*first..=*last) {
                 if self.under_way.len() >= OUTCOMES_OUT_MAX {
                     self.behind = true;
                     return outcomes;
@@ -89,7 +89,7 @@ impl Cancellation {
     pub fn new(link: LinkId, frame: CancelTasks) -> Self {
         Self {
             link,
-            ranges: frame.ranges,
+            ranges: united(frame.ranges),
             count: 0,
         }
     }
@@ -159,14 +159,14 @@ impl Master {
     }
 
     pub(crate) fn watch(&mut self, link: LinkId, watch: Watch) {
-        let open = watch
-            .ranges
+        let ranges = united(watch.ranges);
+        let open = ranges
             .iter()
             .map(|range| self.open_in(*range).count() as u64)
             .sum();
         if let Some(watcher) = self.watchers.get_mut(&link) {
             *watcher = Watcher {
-                ranges: watch.ranges,
+                ranges,
                 open,
                 behind: true,
                 ..Watcher::default()
@@ -175,10 +175,7 @@ impl Master {
     }
 
     fn open_in(&self, (first, last): (TaskId, TaskId)) -> impl Iterator<Item = TaskId> {
-        self.book
-            .open
-            .range(first..=last.max(first))
-            .map(|(task, _)| *task)
+        self.book.open.range(first..=last).map(|(task, _)| *task)
     }
 
     pub(crate) fn delivered(&mut self, link: LinkId, frame: Delivered, out: &mut Vec<Effect>) {
@@ -270,8 +267,12 @@ impl Master {
             let what = line.what.tell(|child| self.who(child));
             format!("{} ago: {what}", now.since(line.at))
         };
-        let told = self.story.of(task);
-        let mut lines: Vec<String> = told.map(tell).collect();
+        let told: Vec<&Line> = self.story.of(task).collect();
+        let early = told.len().saturating_sub(EXPLAINED_MAX - 2);
+        let mut lines: Vec<String> = told.iter().skip(early).copied().map(tell).collect();
+        if early > 0 {
+            lines.insert(0, format!("{early} earlier happening(s)"));
+        }
         lines.push(self.standing(task));
         Explained { lines }
     }
@@ -354,6 +355,20 @@ impl Master {
             None => format!("{task} waits"),
         }
     }
+}
+
+/// The same tasks as ranges in order, of which no two overlap: a user may name a task twice, or none.
+fn united(mut ranges: Vec<(TaskId, TaskId)>) -> Vec<(TaskId, TaskId)> {
+    ranges.retain(|(first, last)| first <= last);
+    ranges.sort_unstable();
+    let mut united: Vec<(TaskId, TaskId)> = Vec::new();
+    for (first, last) in ranges {
+        match united.last_mut() {
+            Some((_, end)) if first <= *end => *end = last.max(*end),
+            Some(_) | None => united.push((first, last)),
+        }
+    }
+    united
 }
 
 fn verdict(outcome: &Outcome) -> String {
