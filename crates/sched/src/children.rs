@@ -158,17 +158,19 @@ impl Child {
 
     /// Whether it may have another task of `class` in hand when each takes `mean`, and no more than `share` of them.
     ///
-    /// A large hoard is filled when half of it is used up, not one task at a time: short tasks then travel in batches.
+    /// A trifle of time is not worth sharing out: a round trip would cost more. A large hoard is filled when half of it
+    /// is used up, not one task at a time: short tasks then travel in batches.
     pub fn has_extra(&mut self, class: u32, request: &Resources, mean: Span, share: u64) -> bool {
         let window = HOARD + self.round_trip;
         let extra_ns = self.extra_ns;
         let seats = *self.seats(class, request);
         let slots = u64::from(seats.slots);
         let others = Span((extra_ns - seats.extra_ns) / 1_000);
+        let trifle = slots.saturating_mul((TRIFLE + self.round_trip).0) / mean.0.max(1);
         let in_time = slots.saturating_mul((window - others).0) / mean.0.max(1);
         let hoard = in_time
             .min(slots * u64::from(HOARD_PER_SLOT_MAX))
-            .min(share);
+            .min(share.max(trifle));
         let extra = u64::from(seats.extra);
         let seats = self.seats(class, request);
         let low = if hoard < BATCHED_FROM {
@@ -551,6 +553,8 @@ impl Children {
     }
 }
 
+/// Work in hand that lasts no longer than this need not be kept back for others; a few round trips at a site.
+const TRIFLE: Span = Span::millis(10);
 /// The hoard from which on it is filled in batches.
 const BATCHED_FROM: u64 = 64;
 /// Classes without leases whose slots a child remembers: they are cheap to count again.
