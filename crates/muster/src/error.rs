@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use muster_node::client::ClientError;
 use muster_node::daemon::DaemonError;
 use muster_node::identity::IdentityError;
+use muster_proto::machine::BadRecord;
 use muster_store::JournalError;
 
 use crate::embedded::EmbeddedError;
+use crate::ensemble::EnsembleError;
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,61 @@ pub enum CliError {
     /// What was to be printed has no form in JSON.
     #[error("cannot print JSON: {0}")]
     Json(#[source] serde_json::Error),
+    /// The ensemble makes no sense, or a file of it cannot be used.
+    #[error(transparent)]
+    Ensemble(#[from] EnsembleError),
+    /// This machine is too small.
+    #[error(
+        "a task needs {needs}, and this machine has {has}: ask for less, or use --on with larger workers"
+    )]
+    Impossible {
+        /// What a task needs.
+        needs: String,
+        /// What there is.
+        has: String,
+    },
+    /// No master of this project is known.
+    #[error(
+        "no master of project {name} runs under your name on this host: start one with muster master --project {name}, or give --master ADDR:PORT"
+    )]
+    NoProject {
+        /// The project.
+        name: String,
+    },
+    /// No project was named, and there is not exactly one.
+    #[error(
+        "which project? Give --project NAME or --master ADDR:PORT{}",
+        known_projects(known)
+    )]
+    WhichProject {
+        /// Those that are known.
+        known: Vec<String>,
+    },
+    /// A text selects no tasks.
+    #[error("{text:?} selects no tasks: write 5, 1-10, 1-10:2, 1,3, all or last")]
+    Selector {
+        /// The text.
+        text: String,
+    },
+    /// Nothing was submitted from here yet.
+    #[error("nothing was submitted to {name} from here, so there is no last")]
+    NoLast {
+        /// The project or address.
+        name: String,
+    },
+    /// The system does not give what a command needs to run.
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// A journal holds what this release cannot read.
+    #[error("record {record} of {}: {source}", path.display())]
+    Record {
+        /// The journal.
+        path: PathBuf,
+        /// The record's number.
+        record: u64,
+        /// What is wrong with it.
+        source: BadRecord,
+    },
     /// A journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -106,25 +163,58 @@ impl CliError {
             CliError::Identity(_) => "MU0104",
             CliError::CannotRun { .. } => "MU0105",
             CliError::Json(_) => "MU0106",
+            CliError::Runtime(_) => "MU0107",
+            CliError::NoProject { .. } => "MU0309",
+            CliError::WhichProject { .. } => "MU0310",
+            CliError::Selector { .. } => "MU0311",
+            CliError::NoLast { .. } => "MU0312",
+            CliError::Impossible { .. } => "MU0501",
+            CliError::Ensemble(error) => ensemble_code(error),
             CliError::Journal(_) => "MU0401",
+            CliError::Record { .. } => "MU0402",
         }
     }
 
     /// What the process ends with.
     pub fn exit(&self) -> Exit {
         match self {
-            CliError::NoAddress { .. } => Exit::Usage,
+            CliError::NoAddress { .. }
+            | CliError::WhichProject { .. }
+            | CliError::Selector { .. }
+            | CliError::NoLast { .. }
+            | CliError::Ensemble(_) => Exit::Usage,
+            CliError::NoProject { .. } => Exit::Unreachable,
+            CliError::Impossible { .. } => Exit::Impossible,
             CliError::Client(error) => client_exit(error),
-            CliError::Journal(_) => Exit::TimedOut,
+            CliError::Journal(_) | CliError::Record { .. } => Exit::TimedOut,
             CliError::NoHome
             | CliError::CannotRun { .. }
             | CliError::Json(_)
+            | CliError::Runtime(_)
             | CliError::File { .. }
             | CliError::TooManyWorkers
             | CliError::Daemon(_)
             | CliError::Embedded(_)
             | CliError::Identity(_) => Exit::Failed,
         }
+    }
+}
+
+fn ensemble_code(error: &EnsembleError) -> &'static str {
+    match error {
+        EnsembleError::Sources(_) => "MU0502",
+        EnsembleError::Words { .. } => "MU0503",
+        EnsembleError::File { .. } => "MU0504",
+        EnsembleError::Name { .. } => "MU0505",
+        EnsembleError::SameName { .. } => "MU0506",
+        EnsembleError::SharedOutput { .. } => "MU0507",
+    }
+}
+
+fn known_projects(known: &[String]) -> String {
+    match known {
+        [] => "; no master of yours runs on this host".to_owned(),
+        known => format!("; there are {}", known.join(", ")),
     }
 }
 

@@ -4,11 +4,19 @@
 //! is data, standard error is talk.
 
 mod bench;
+mod connect;
 mod daemon;
+mod delivery;
 mod embedded;
+mod ensemble;
 mod error;
+mod expand;
+mod interrupt;
 mod logging;
 mod places;
+mod run;
+mod scratch;
+mod text;
 mod units;
 
 use std::env;
@@ -29,6 +37,7 @@ struct Muster {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Run(Box<run::RunArgs>),
     Master(daemon::MasterArgs),
     Foreman(daemon::ForemanArgs),
     Worker(daemon::WorkerArgs),
@@ -42,7 +51,7 @@ impl Command {
             Command::Master(args) => args.standing.log_json,
             Command::Foreman(args) => args.standing.log_json,
             Command::Worker(args) => args.standing.log_json,
-            Command::Bench(_) => return Voice::Command,
+            Command::Run(_) | Command::Bench(_) => return Voice::Command,
         };
         if json {
             Voice::DaemonJson
@@ -53,6 +62,7 @@ impl Command {
 
     fn run(&self) -> Result<Exit, CliError> {
         match self {
+            Command::Run(args) => run::run(args),
             Command::Master(args) => daemon::master(args).map(|()| Exit::Ok),
             Command::Foreman(args) => daemon::foreman(args).map(|()| Exit::Ok),
             Command::Worker(args) => daemon::worker(args).map(|()| Exit::Ok),

@@ -31,6 +31,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     let (letter, base) = match unit.strip_suffix('b') {
         None => (unit.as_str(), 1024_f64),
         Some(letter) => match letter.strip_suffix('i') {
+            Some("") => return Err(wrong()),
             Some(letter) => (letter, 1024_f64),
             None => (letter, 1000_f64),
         },

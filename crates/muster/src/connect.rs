@@ -1,0 +1,133 @@
+//! Finding a standing master and talking to it.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use muster_node::client::{Client, Master};
+use muster_node::clock::wall_ms;
+use muster_node::identity::Authority;
+use muster_proto::peer::is_name;
+use muster_proto::{Peer, Role};
+
+use crate::error::CliError;
+use crate::places;
+
+/// Which master.
+#[derive(Args, Debug)]
+pub struct MasterArgs {
+    /// The project of a master of yours that runs on this host [default: the only one]
+    #[arg(long, value_name = "NAME", env = "MUSTER_PROJECT")]
+    pub project: Option<String>,
+    /// A master's address; overrides --project
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub master: Option<String>,
+    /// Where the federation's keys are
+    #[arg(long, value_name = "DIR", env = "MUSTER_KEYS")]
+    pub keys: Option<PathBuf>,
+}
+
+impl MasterArgs {
+    /// What to call the master in files and JSON: the project, or the address it was given by.
+    ///
+    /// # Errors
+    /// No project was named and there is not exactly one.
+    pub fn name(&self) -> Result<String, CliError> {
+        match (&self.master, &self.project) {
+            (Some(address), None) => Ok(address.clone()),
+            (_, Some(project)) if is_name(project) => Ok(project.clone()),
+            (_, Some(project)) => Err(CliError::NoProject {
+                name: project.clone(),
+            }),
+            (None, None) => only_project(),
+        }
+    }
+
+    /// Where the master is.
+    ///
+    /// # Errors
+    /// The address is none, or no such project runs here.
+    pub fn address(&self) -> Result<SocketAddr, CliError> {
+        if let Some(text) = &self.master {
+            return resolve(text);
+        }
+        let name = self.name()?;
+        let path = projects()?.join(&name);
+        match fs::read_to_string(&path) {
+            Ok(text) => resolve(text.trim()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(CliError::NoProject { name })
+            }
+            Err(source) => Err(CliError::file(&path, source)),
+        }
+    }
+
+    /// Connects; a master that is not there is given up soon, one that goes away later after `patience`.
+    ///
+    /// # Errors
+    /// There is no such master, it cannot be reached, or it will not talk.
+    pub async fn connect(&self, patience: Duration) -> Result<Client, CliError> {
+        let keys = self.keys.clone().map_or_else(places::keys, Ok)?;
+        let credentials = Authority::open_or_create(&keys)?.issue(&Peer {
+            role: Role::User,
+            site: "home".to_owned(),
+            // The same peer again would push out the one before.
+            name: format!("command-{}-{}", std::process::id(), wall_ms()),
+        })?;
+        let master = Master {
+            address: self.address()?,
+            credentials: Arc::new(credentials),
+            patience: SOON,
+        };
+        let client = Client::connect(master.clone()).await?;
+        if patience <= SOON {
+            return Ok(client);
+        }
+        client.close().await;
+        Ok(Client::connect(Master { patience, ..master }).await?)
+    }
+}
+
+fn projects() -> Result<PathBuf, CliError> {
+    Ok(places::state()?.join("projects"))
+}
+
+fn only_project() -> Result<String, CliError> {
+    let entries = fs::read_dir(projects()?).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| is_name(name))
+        .collect();
+    names.sort();
+    match &names[..] {
+        [name] => Ok(name.clone()),
+        _ => Err(CliError::WhichProject { known: names }),
+    }
+}
+
+/// The address that `text` names; one that means all addresses of this host is reached by loopback.
+fn resolve(text: &str) -> Result<SocketAddr, CliError> {
+    let resolved = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next());
+    let mut address = resolved.ok_or_else(|| CliError::NoAddress {
+        text: text.to_owned(),
+    })?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(address)
+}
+
+/// When a master that does not answer is given up by a person who waits.
+pub const SOON: Duration = Duration::from_secs(5);
+/// When a master that was there is given up: its host may have to start again.
+pub const LONG: Duration = Duration::from_secs(900);
