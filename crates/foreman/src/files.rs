@@ -35,18 +35,24 @@ impl Foreman {
                 }
             }
             Arrival::Never(tasks) => {
-                // Only a master knows that there is no such file; a foreman above may have lost it with its process.
-                let knows = self
-                    .by_link
-                    .get(&link)
-                    .is_some_and(|peer| peer.role == Role::Master);
-                let end = if knows { end } else { FetchEnd::Failed };
-                tasks
-                    .into_iter()
-                    .for_each(|key| self.input_missing(key, digest, end));
+                for key in tasks {
+                    let end = if self.knows(link, key) {
+                        end
+                    } else {
+                        FetchEnd::Failed
+                    };
+                    self.input_missing(key, digest, end);
+                }
             }
             Arrival::Nobody => {}
         }
+    }
+
+    /// Whether only the end of `link` can say that there is no such file: it is the task's own master. Another
+    /// master has files of its own, and a foreman above may have lost its with its process.
+    fn knows(&self, link: LinkId, key: TaskKey) -> bool {
+        let peer = self.by_link.get(&link);
+        self.link_to(key.master) == Some(link) && peer.is_some_and(|peer| peer.role == Role::Master)
     }
 
     fn input_arrived(&mut self, now: Time, key: TaskKey) {

@@ -23,7 +23,7 @@ pub use spool::Spool;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
+use muster_proto::limits::{PLACEMENTS_PER_CALL_MAX, SHAPES_MAX, WORKERS_PER_SHAPE_MAX};
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
@@ -149,7 +149,6 @@ impl Foreman {
     fn turn(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.stirred = false;
         self.expire(now, out);
-        self.settle(now, out);
         self.give_up_stragglers(now);
         if !self.leaving {
             self.place(now, PLACEMENTS_PER_CALL_MAX, out);
@@ -162,6 +161,8 @@ impl Foreman {
             },
             out,
         );
+        // After the reports: a result that has just come is not missed by the inventory that follows it.
+        self.settle(now, out);
         for digest in self.cache.evict() {
             out.push(Output::Forget {
                 digest,
@@ -173,23 +174,13 @@ impl Foreman {
     fn frame(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {
         match frame {
             Frame::Assign(assign) => self.assigned(now, link, assign, out),
-            Frame::Ack(ack) => self.acknowledged(&ack, out),
+            Frame::Ack(ack) => self.acknowledged(link, &ack, out),
             Frame::Cancel(cancel) => self.cancelled(link, &cancel, out),
             Frame::Retire(retire) => self.retired(link, &retire),
             Frame::Offer(offer) => self.offered(link, offer),
             Frame::Inventory(inventory) => self.inventory(now, link, &inventory),
             Frame::Reports(reports) => self.reports(now, link, reports, out),
-            Frame::Started(started) => {
-                for (task, _) in &started.attempts {
-                    self.sched.started(
-                        now,
-                        TaskKey {
-                            master: started.master,
-                            task: *task,
-                        },
-                    );
-                }
-            }
+            Frame::Started(started) => self.started(now, link, &started),
             Frame::Status(_) => {
                 let frame = Frame::from(self.status());
                 out.push(Output::Send {
@@ -242,6 +233,7 @@ impl Foreman {
             links: self.links(),
             notes,
         }
+        .cut()
     }
 
     fn link_down(&mut self, now: Time, link: LinkId) {
@@ -312,25 +304,20 @@ fn sum_of(offers: impl Iterator<Item = (Resources, u32)>) -> Vec<(Resources, u32
         let sum = shapes.entry(shape).or_default();
         *sum = sum.saturating_add(count);
     }
-    while shapes.len() > muster_proto::limits::SHAPES_MAX {
+    while shapes.len() > SHAPES_MAX {
         // The smallest shape stands for the next: what fits the smaller fits the larger.
         let Some((small, count)) = shapes.pop_first() else {
             break;
         };
-        let nearest = shapes
-            .iter()
-            .find(|(shape, _)| small.fits(shape))
-            .map(|(shape, _)| *shape);
-        let extra = nearest.and_then(|shape| shapes.remove(&shape)).unwrap_or(0);
-        if nearest.is_none() {
-            continue;
-        }
-        shapes.insert(small, count.saturating_add(extra));
-        if extra == 0 {
-            break;
+        let nearest = shapes.keys().find(|shape| small.fits(shape)).copied();
+        if let Some(more) = nearest.and_then(|shape| shapes.remove(&shape)) {
+            shapes.insert(small, count.saturating_add(more));
         }
     }
-    shapes.into_iter().collect()
+    shapes
+        .into_iter()
+        .map(|(shape, count)| (shape, count.min(WORKERS_PER_SHAPE_MAX)))
+        .collect()
 }
 
 impl Foreman {

@@ -6,7 +6,7 @@ use muster_proto::batch::cut;
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Loss, Ran, Report};
 use muster_proto::task::FileRef;
-use muster_proto::wire::Reports;
+use muster_proto::wire::{Reports, Started};
 use muster_proto::{Attempt, Digest, LinkId, TaskKey, Time};
 use muster_sched::ChildId;
 
@@ -39,6 +39,11 @@ pub(crate) struct Arriving {
 }
 
 impl Arriving {
+    /// The link its files come over.
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+
     /// Whether `child` holds it.
     pub fn is_of(&self, child: ChildId) -> bool {
         self.child == child
@@ -77,6 +82,23 @@ impl Foreman {
         self.keep(results, out);
     }
 
+    /// Attempts run at whoever holds them.
+    pub(crate) fn started(&mut self, now: Time, link: LinkId, frame: &Started) {
+        let Some(child) = self.crew.child_at(link) else {
+            return;
+        };
+        for (task, round) in &frame.attempts {
+            let master = frame.master;
+            let key = TaskKey {
+                master,
+                task: *task,
+            };
+            if self.is_leased(Attempt { key, round: *round }, child) {
+                self.sched.started(now, key);
+            }
+        }
+    }
+
     /// An attempt ran. Returns its result if all its files are here.
     fn ran(
         &mut self,
@@ -90,7 +112,11 @@ impl Foreman {
             self.outbox.ack(link, attempt);
             return None;
         }
-        self.crew.list(child, attempt.key);
+        // Late news of another round says nothing of the one that is leased.
+        let leased = self.leases.get(&attempt.key);
+        if leased.is_none_or(|lease| lease.round == attempt.round) {
+            self.crew.list(child, attempt.key);
+        }
         if self.is_leased(attempt, child) {
             self.sched.ran(now, attempt.key, ran.measured.wall);
             if let Some(lease) = self.leases.get_mut(&attempt.key) {

@@ -65,15 +65,18 @@ impl Foreman {
             return;
         };
         for held in &inventory.held {
-            self.crew.list(child, held.attempt.key);
             match self
                 .leases
                 .get(&held.attempt.key)
                 .map(|lease| (lease.round, &lease.stage))
             {
                 Some((round, Stage::Leased { child: c }))
-                    if round == held.attempt.round && *c == child => {}
+                    if round == held.attempt.round && *c == child =>
+                {
+                    self.crew.list(child, held.attempt.key);
+                }
                 None if self.settling.is_some() && !self.is_known(held.attempt) => {
+                    self.crew.list(child, held.attempt.key);
                     self.adopt(now, child, held.attempt, held.resources);
                 }
                 Some(_) | None => self.outbox.cancel(link, held.attempt),
@@ -94,15 +97,22 @@ impl Foreman {
 
     /// A child turns out not to hold what it was thought to hold: a lease, or a result on its way.
     fn vanished(&mut self, key: TaskKey, child: ChildId, loss: Loss) {
+        let link = self.crew.link_of(child);
         let of_child = self
             .arriving
             .iter()
             .filter(|(attempt, arriving)| attempt.key == key && arriving.is_of(child));
-        let gone: Vec<Attempt> = of_child.map(|(attempt, _)| *attempt).collect();
-        for attempt in gone {
+        let (here, gone): (Vec<_>, Vec<_>) = of_child
+            .map(|(attempt, arriving)| (*attempt, arriving.link()))
+            .partition(|(_, from)| Some(*from) == link);
+        for (attempt, _) in gone {
             if let Some(arriving) = self.arriving.remove(&attempt) {
                 self.unpin_arrived(&arriving);
             }
+        }
+        // Of another round it may have told on its present link.
+        if !here.is_empty() {
+            self.crew.arriving(child, key);
         }
         let held = match self
             .leases

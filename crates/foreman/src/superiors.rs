@@ -160,8 +160,16 @@ impl Foreman {
         }
     }
 
+    /// Whether the peer of `link` brings the tasks of `master`; nobody else has a say in them.
+    fn is_of(&self, master: MasterId, link: LinkId) -> bool {
+        self.link_to(master) == Some(link)
+    }
+
     /// Results are safe above.
-    pub(crate) fn acknowledged(&mut self, ack: &Ack, out: &mut Vec<Effect>) {
+    pub(crate) fn acknowledged(&mut self, link: LinkId, ack: &Ack, out: &mut Vec<Effect>) {
+        if !self.is_of(ack.master, link) {
+            return;
+        }
         let attempts = ack
             .attempts
             .iter()
@@ -193,6 +201,9 @@ impl Foreman {
                 code: CloseCode::WrongRole,
             });
         }
+        if !self.is_of(cancel.master, link) {
+            return;
+        }
         let mut held = Vec::new();
         for attempt in cancel
             .attempts
@@ -216,7 +227,7 @@ impl Foreman {
 
     /// Templates will not be referred to any more.
     pub(crate) fn retired(&mut self, link: LinkId, retire: &Retire) {
-        if !self.by_link.contains_key(&link) {
+        if !self.is_of(retire.master, link) {
             return;
         }
         for template in &retire.templates {
