@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use muster_proto::limits::RUNS_MAX;
+use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RUNS_MAX};
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
 use muster_proto::task::{Command, TaskBody, Template};
@@ -262,7 +262,15 @@ impl Worker {
     }
 
     fn report_run(&mut self, attempt: Attempt, report: RunReport) {
-        let ran = Box::new(self.ran(report));
+        let mut ran = Box::new(self.ran(report));
+        if ran.outputs.len() > FILES_PER_TASK_MAX || ran.weight() > BODY_BYTES_MAX {
+            // A report of all these names would fit no frame.
+            for output in std::mem::take(&mut ran.outputs) {
+                self.cache.insert(output.file);
+                self.cache.unpin(output.file.digest);
+            }
+            ran.result = Err(Failure::TooMuchOutput);
+        }
         self.report(attempt, End::Ran(ran));
     }
 
