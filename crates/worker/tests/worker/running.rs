@@ -1,0 +1,231 @@
+//! From assignment to result.
+
+use muster_proto::machine::FetchEnd;
+use muster_proto::outcome::{Failure, Loss, ReturnedFile};
+use muster_proto::task::{Command, FileRef, TaskBody};
+use muster_proto::wire::{Assign, Assigned, Frame};
+use muster_proto::{Digest, Epoch, RelPath, Resources, TaskId, TemplateId};
+use muster_worker::{RunEnd, RunId};
+
+use crate::play::{MASTER, Play, digest, first, report, round, template, told};
+
+#[test]
+fn inputs_are_staged_once_and_before_anything_runs() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[1, 2]), &[first(1), first(2)]);
+    assert_eq!(play.fetches, [(link, digest(1)), (link, digest(2))]);
+    play.fetched(link, 1, FetchEnd::Held);
+    assert_eq!(play.started(), []);
+    play.fetched(link, 2, FetchEnd::Held);
+    assert_eq!(play.started(), [(RunId(1), first(1)), (RunId(2), first(2))]);
+}
+
+#[test]
+fn as_many_run_as_fit_and_the_rest_wait_in_order() {
+    let (mut play, link) = Play::linked();
+    let tasks: Vec<_> = (1..=6).map(first).collect();
+    play.assigns(link, &template(1, &[]), &tasks);
+    let started = play.started();
+    assert_eq!(
+        started.iter().map(|(_, tried)| *tried).collect::<Vec<_>>(),
+        tasks[..4]
+    );
+    play.done(started[2].0);
+    assert_eq!(play.started(), [(RunId(5), tasks[4])]);
+}
+
+#[test]
+fn what_does_not_fit_lets_smaller_ones_pass() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(3, &[]), &[first(1), first(2)]);
+    let mut small = template(1, &[]);
+    small.category = "small".to_owned();
+    play.hear(
+        link,
+        Assign {
+            master: MASTER,
+            epoch: Epoch(1),
+            templates: vec![(TemplateId(2), small)],
+            tasks: vec![Assigned {
+                task: TaskId(3),
+                round: round(1, 1),
+                template: TemplateId(2),
+                body: TaskBody::default(),
+            }],
+        },
+    );
+    assert_eq!(play.started(), [(RunId(1), first(1)), (RunId(2), first(3))]);
+}
+
+#[test]
+fn a_task_that_asks_for_nothing_takes_the_whole_worker() {
+    let (mut play, link) = Play::linked();
+    let mut whole = template(0, &[]);
+    whole.resources = Resources::default();
+    play.assigns(link, &whole, &[first(1), first(2)]);
+    assert_eq!(play.started(), [(RunId(1), first(1))]);
+    play.done(RunId(1));
+    assert_eq!(play.started(), [(RunId(2), first(2))]);
+}
+
+#[test]
+fn greater_priority_starts_first() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(4, &[9]), &[first(1)]);
+    let mut urgent = template(4, &[9]);
+    urgent.policy.priority = 5;
+    play.hear(
+        link,
+        Assign {
+            master: MASTER,
+            epoch: Epoch(1),
+            templates: vec![(TemplateId(2), urgent)],
+            tasks: vec![Assigned {
+                task: TaskId(2),
+                round: round(1, 1),
+                template: TemplateId(2),
+                body: TaskBody::default(),
+            }],
+        },
+    );
+    play.fetched(link, 9, FetchEnd::Held);
+    assert_eq!(play.started(), [(RunId(1), first(2))]);
+}
+
+#[test]
+fn a_noop_is_done_when_it_starts_and_runs_nothing() {
+    let (mut play, link) = Play::linked();
+    let mut noop = template(1, &[]);
+    noop.command = Command::Noop;
+    let tasks: Vec<_> = (1..=50).map(first).collect();
+    play.assigns(link, &noop, &tasks);
+    assert_eq!(play.started(), []);
+    let (ran, lost) = told(&play.said(link));
+    assert_eq!(
+        ran,
+        tasks
+            .iter()
+            .map(|tried| (*tried, Ok(())))
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(lost, []);
+}
+
+#[test]
+fn cancelling_kills_what_runs_drops_what_waits_and_frees_room_when_it_is_dead() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(4, &[]), &[first(1), first(2), first(3)]);
+    assert_eq!(play.started(), [(RunId(1), first(1))]);
+    play.cancels(link, &[first(1), first(2)]);
+    assert_eq!(play.killed, [RunId(1)]);
+    assert_eq!(play.started(), [], "the dying run still occupies its room");
+    play.ends(RunId(1), RunEnd::Killed);
+    assert_eq!(play.started(), [(RunId(2), first(3))]);
+    assert_eq!(
+        told(&play.said(link)),
+        (Vec::new(), Vec::new()),
+        "nobody waits for a report"
+    );
+}
+
+#[test]
+fn a_cancellation_of_another_attempt_changes_nothing() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[first(1)]);
+    play.cancels(link, &[(TaskId(1), round(1, 2)), first(9)]);
+    assert_eq!(play.killed, []);
+}
+
+#[test]
+fn a_newer_attempt_replaces_the_one_that_runs_and_an_older_one_is_ignored() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[first(1)]);
+    let newer = (TaskId(1), round(1, 2));
+    play.assigns(link, &template(1, &[]), &[newer]);
+    assert_eq!(play.killed, [RunId(1)]);
+    assert_eq!(play.started(), [(RunId(1), first(1)), (RunId(2), newer)]);
+    play.assigns(link, &template(1, &[]), &[first(1)]);
+    assert_eq!(play.started(), []);
+}
+
+#[test]
+fn what_a_dead_epoch_says_changes_nothing() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[(TaskId(1), round(2, 1))]);
+    play.started();
+    play.assigns(link, &template(1, &[]), &[(TaskId(2), round(1, 9))]);
+    assert_eq!(play.started(), []);
+}
+
+#[test]
+fn an_input_that_does_not_come_is_tried_thrice_and_then_the_attempt_is_lost() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[2]), &[first(2)]);
+    for tries in 1..=3 {
+        assert_eq!(play.fetches.len(), tries);
+        play.fetched(link, 2, FetchEnd::Failed);
+    }
+    assert_eq!(told(&play.said(link)).1, [(first(2), Loss::NotStaged)]);
+    assert!(play.worker.is_idle());
+}
+
+#[test]
+fn a_run_that_the_worker_could_not_keep_alive_is_lost_and_not_failed() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[first(1), first(2)]);
+    play.ends(RunId(1), RunEnd::Lost(Loss::NoSpace));
+    play.ends(RunId(2), RunEnd::Killed);
+    let lost = [(first(1), Loss::NoSpace), (first(2), Loss::WorkerFault)];
+    assert_eq!(told(&play.said(link)), (Vec::new(), lost.to_vec()));
+}
+
+#[test]
+fn a_task_of_an_unknown_template_is_handed_back() {
+    let (mut play, link) = Play::linked();
+    let task = Assigned {
+        task: TaskId(1),
+        round: round(1, 1),
+        template: TemplateId(9),
+        body: TaskBody::default(),
+    };
+    play.hear(
+        link,
+        Assign {
+            master: MASTER,
+            epoch: Epoch(1),
+            templates: Vec::new(),
+            tasks: vec![task],
+        },
+    );
+    assert_eq!(told(&play.said(link)).1, [(first(1), Loss::Forgotten)]);
+}
+
+#[test]
+fn outputs_whose_names_fit_no_frame_are_a_failure_of_the_task() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[first(1)]);
+    let output = |n: u32| ReturnedFile {
+        name: RelPath::new(&format!("{}/{n}", "long".repeat(60))).expect("a good path"),
+        file: FileRef {
+            digest: Digest(std::array::from_fn(|i| n.to_le_bytes()[i % 4])),
+            bytes: 1,
+        },
+        executable: false,
+    };
+    play.ends(
+        RunId(1),
+        RunEnd::Ran(report((0..4_000).map(output).collect())),
+    );
+    assert_eq!(
+        told(&play.said(link)).0,
+        [(first(1), Err(Failure::TooMuchOutput))]
+    );
+    play.acks(link, &[first(1)]);
+    assert!(play.worker.is_idle());
+    assert!(
+        !play
+            .said(link)
+            .iter()
+            .any(|frame| matches!(frame, Frame::Reports(_)))
+    );
+}
