@@ -27,7 +27,7 @@ fn the_site_offers_what_its_workers_have_shape_by_shape() {
             Frame::Offer(offer) => Some(offer.shapes),
             _ => None,
         });
-        shapes.last().expect("an offer")
+        shapes.reduce(|_, last| last).expect("an offer")
     };
     let (small, large) = (Resources::cores(4), Resources::cores(16));
     assert_eq!(offers(play.said(master)), [(small, 2), (large, 1)]);
