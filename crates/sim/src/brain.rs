@@ -97,6 +97,8 @@ pub enum Sight<'a> {
         to: ActorId,
         /// What.
         frame: &'a Frame,
+        /// When the brain sent it; a gate may have held it up since.
+        sent: Time,
     },
     /// A frame reached a process.
     Came {

@@ -85,7 +85,9 @@ impl Observer for Trace {
             Sight::Killed { actor } => self.pair(2, *actor, 0),
             Sight::LinkUp { actor, peer } => self.pair(3, *actor, peer.0 as u64),
             Sight::LinkDown { actor, peer } => self.pair(4, *actor, peer.0 as u64),
-            Sight::Left { from, to, frame } => {
+            Sight::Left {
+                from, to, frame, ..
+            } => {
                 self.pair(5, *from, to.0 as u64);
                 self.frame(frame);
             }

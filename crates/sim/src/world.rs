@@ -192,7 +192,11 @@ struct Link {
 /// An effect that must not precede a record.
 #[derive(Debug)]
 enum Gated {
-    Frame { link: LinkId, frame: Frame },
+    Frame {
+        link: LinkId,
+        frame: Frame,
+        sent: Time,
+    },
     Forget(Digest),
 }
 

@@ -6,7 +6,7 @@ use muster_master::Event;
 use muster_proto::machine::{FetchEnd, Record};
 use muster_proto::outcome::{Outcome, Ran, Verdict};
 use muster_proto::wire::{Ack, Assign, Frame, Submit, Submitted};
-use muster_proto::{Attempt, Digest, TaskId, TaskKey};
+use muster_proto::{Attempt, Digest, TaskId, TaskKey, Time};
 
 use crate::brain::{ActorId, Sight};
 use crate::checkers::{Findings, Roll};
@@ -22,7 +22,7 @@ pub struct Ledger {
     /// Runs that ended by themselves.
     ended: BTreeMap<Attempt, Ran>,
     /// Runs whose report somebody took responsibility for.
-    acknowledged: BTreeSet<Attempt>,
+    acknowledged: BTreeMap<Attempt, Time>,
     /// The same, as the worker heard.
     heard: BTreeSet<(ActorId, Attempt)>,
     starts: u64,
@@ -41,7 +41,7 @@ struct Entry {
     retries: u16,
     cancelled: bool,
     /// An outcome that is durable at the master.
-    accounted: bool,
+    accounted: Option<Time>,
     shown: Option<Outcome>,
     delivered: bool,
 }
@@ -53,7 +53,7 @@ impl Ledger {
             submits: BTreeMap::new(),
             tasks: BTreeMap::new(),
             ended: BTreeMap::new(),
-            acknowledged: BTreeSet::new(),
+            acknowledged: BTreeMap::new(),
             heard: BTreeSet::new(),
             starts: 0,
         }
@@ -91,7 +91,15 @@ impl Ledger {
 
     pub(super) fn saw(&mut self, sight: &Sight<'_>, findings: &mut Findings<'_>) {
         match sight {
-            Sight::Left { from, to, frame } => self.left(*from, *to, frame, findings),
+            Sight::Left {
+                from,
+                frame: Frame::Assign(assign),
+                sent,
+                ..
+            } => self.assign((*from, *sent), assign, findings),
+            Sight::Left {
+                from, to, frame, ..
+            } => self.left(*from, *to, frame, findings),
             Sight::Came { from, to, frame } => self.came(*from, *to, frame, findings),
             Sight::Durable { actor, record } => self.durable(*actor, record, findings),
             Sight::Started { actor, launch } => {
@@ -169,9 +177,8 @@ impl Ledger {
                     }
                 }
             }
-            Frame::Assign(assign) => self.assign(from, assign, findings),
             Frame::Ack(ack) => self.ended_ones(ack).for_each(|attempt| {
-                self.acknowledged.insert(attempt);
+                self.acknowledged.entry(attempt).or_insert(findings.now);
             }),
             _ => {}
         }
@@ -248,7 +255,13 @@ impl Ledger {
         }
     }
 
-    fn assign(&mut self, from: ActorId, assign: &Assign, findings: &mut Findings<'_>) {
+    /// What left was decided when it was sent: it may have waited for the record that makes it moot.
+    fn assign(
+        &mut self,
+        (from, sent): (ActorId, Time),
+        assign: &Assign,
+        findings: &mut Findings<'_>,
+    ) {
         for assigned in &assign.tasks {
             let key = TaskKey {
                 master: assign.master,
@@ -259,14 +272,15 @@ impl Ledger {
                 round: assigned.round,
             };
             let from_master = self.roll.queue(from).is_some();
-            if from_master && self.tasks.get(&key).is_some_and(|entry| entry.accounted) {
+            let accounted = self.tasks.get(&key).and_then(|entry| entry.accounted);
+            if from_master && accounted.is_some_and(|at| at < sent) {
                 findings.add(
                     "ledger",
                     format!("{attempt} is handed down after its task's outcome"),
                     vec![key],
                 );
             }
-            if self.acknowledged.contains(&attempt) {
+            if self.acknowledged.get(&attempt).is_some_and(|at| *at < sent) {
                 findings.add(
                     "ledger",
                     format!("{attempt} was acknowledged and is handed down again"),
@@ -313,7 +327,7 @@ impl Ledger {
         for outcome in outcomes {
             if let Some(key) = self.roll.key(actor, outcome.task) {
                 let entry = self.tasks.entry(key).or_default();
-                if std::mem::replace(&mut entry.accounted, true) {
+                if entry.accounted.replace(findings.now).is_some() {
                     findings.add("ledger", format!("{key} is accounted twice"), vec![key]);
                 }
             }

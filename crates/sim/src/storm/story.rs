@@ -138,7 +138,9 @@ impl Observer for Story {
             Sight::LinkDown { actor, peer } => {
                 Some(format!("{} lost its link to {}", actor.0, peer.0))
             }
-            Sight::Left { from, to, frame } => self
+            Sight::Left {
+                from, to, frame, ..
+            } => self
                 .gist(frame)
                 .map(|gist| format!("{} sends {} {gist}", from.0, to.0)),
             Sight::Came { from, to, frame } => self

@@ -3,7 +3,7 @@
 use muster_proto::machine::{Gate, Output};
 use muster_proto::peer::Role;
 use muster_proto::wire::Frame;
-use muster_proto::{Digest, LinkId, Lsn, Span};
+use muster_proto::{Digest, LinkId, Lsn, Span, Time};
 
 use crate::brain::{ActorId, Brain, Observer, Sight, Wish};
 use crate::world::links::Farewell;
@@ -58,7 +58,9 @@ impl<B: Brain, O: Observer> World<B, O> {
                 return;
             }
             match process.gated.pop_front() {
-                Some((_, Gated::Frame { link, frame })) => self.leave(actor, link, frame),
+                Some((_, Gated::Frame { link, frame, sent })) => {
+                    self.leave(actor, (link, sent), frame)
+                }
                 Some((_, Gated::Forget(digest))) => self.give_away(actor, digest),
                 None => return,
             }
@@ -67,8 +69,16 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     fn send(&mut self, actor: ActorId, link: LinkId, frame: Frame, gate: Gate) {
         match self.waits_for(actor, gate) {
-            Some(lsn) => self.hold(actor, lsn, Gated::Frame { link, frame }),
-            None => self.leave(actor, link, frame),
+            Some(lsn) => self.hold(
+                actor,
+                lsn,
+                Gated::Frame {
+                    link,
+                    frame,
+                    sent: self.now,
+                },
+            ),
+            None => self.leave(actor, (link, self.now), frame),
         }
     }
 
@@ -111,7 +121,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     }
 
     /// A frame leaves; if its link is gone it is lost, as its peer's answer would be.
-    fn leave(&mut self, actor: ActorId, link: LinkId, frame: Frame) {
+    fn leave(&mut self, actor: ActorId, (link, sent): (LinkId, Time), frame: Frame) {
         let mutant = self.layout.mutant;
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
@@ -131,6 +141,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             from: actor,
             to,
             frame: &frame,
+            sent,
         };
         self.observer.saw(self.now, &sight);
         self.haunts.left(actor, to, &frame);
