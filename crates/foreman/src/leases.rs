@@ -202,6 +202,7 @@ impl Foreman {
         {
             let leased = Event::Leased(peer.clone());
             self.record(leased, out);
+            self.safe = self.lsn;
         }
         let epoch = self
             .masters
@@ -236,7 +237,7 @@ impl Foreman {
             out.push(Output::Send {
                 link,
                 frame,
-                gate: Gate::Now,
+                gate: Gate::Durable(self.safe),
             });
         };
         for templates in cut(templates, |(_, template): &(_, Template)| template.weight()) {

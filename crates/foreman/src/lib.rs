@@ -57,6 +57,8 @@ pub struct Foreman {
     spool: Spool,
     /// The last record given to the journal.
     lsn: Lsn,
+    /// What goes down waits for this record: who brought it and who has it are durable.
+    safe: Lsn,
     superiors: BTreeMap<Peer, Superior>,
     by_link: BTreeMap<LinkId, Peer>,
     masters: BTreeMap<MasterId, Known>,
@@ -101,6 +103,7 @@ impl Foreman {
             name: config.name,
             spool,
             lsn,
+            safe: Lsn(0),
             superiors: BTreeMap::new(),
             by_link: BTreeMap::new(),
             masters: BTreeMap::new(),
@@ -157,7 +160,7 @@ impl Foreman {
         self.outbox.flush(
             Gates {
                 recorded: self.lsn,
-                safe: Lsn(0),
+                safe: self.safe,
             },
             out,
         );

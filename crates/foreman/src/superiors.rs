@@ -153,7 +153,10 @@ impl Foreman {
             known.templates.insert(id, Arc::new(template));
         }
         if self.spool.masters.get(&master) != Some(&peer) {
-            self.record(Event::Met(master, peer), out);
+            self.record(Event::Met(master, peer.clone()), out);
+            self.safe = self.lsn;
+            // Results of an attempt it brought earlier, by another way perhaps.
+            self.report_held(link, &peer, out);
         }
         for task in tasks {
             self.lease(now, link, master, task, out);
