@@ -111,6 +111,19 @@ pub struct RunReport {
     pub outputs: Vec<ReturnedFile>,
 }
 
+impl RunReport {
+    /// What is known of an attempt for which nothing was executed.
+    pub(crate) fn nothing(result: Result<(), Failure>) -> Self {
+        Self {
+            result,
+            measured: Measured::default(),
+            stdout: Stream::default(),
+            stderr: Stream::default(),
+            outputs: Vec::new(),
+        }
+    }
+}
+
 /// The worker's brain.
 #[derive(Debug)]
 pub struct Worker {

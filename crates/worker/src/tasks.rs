@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RUNS_MAX};
 use muster_proto::machine::{FetchEnd, Output};
-use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
+use muster_proto::outcome::{End, Failure, Loss, Ran};
 use muster_proto::task::{Command, TaskBody, Template};
 use muster_proto::{Attempt, Digest, LinkId, Resources, Role, TaskKey, Try};
 use muster_sched::Want;
@@ -122,13 +122,7 @@ impl Worker {
             .is_some_and(|(_, peer)| peer.role == Role::Master);
         match (end, name) {
             (FetchEnd::Absent, Some(name)) if knows => {
-                let report = RunReport {
-                    result: Err(Failure::InputMissing(name)),
-                    measured: Measured::default(),
-                    stdout: Stream::default(),
-                    stderr: Stream::default(),
-                    outputs: Vec::new(),
-                };
+                let report = RunReport::nothing(Err(Failure::InputMissing(name)));
                 self.report_run(attempt, report);
             }
             (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => {
@@ -137,12 +131,22 @@ impl Worker {
         }
     }
 
+    /// All inputs of an attempt are here: it waits for resources, or is done if nothing is to be executed.
     fn staged(&mut self, key: TaskKey) {
-        if let Some(held) = self.tasks.get_mut(&key) {
-            held.stage = Stage::Waiting;
-            self.waiting
-                .insert((Reverse(held.template.policy.priority), held.arrival, key));
+        let Some(held) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        if held.template.command == Command::Noop && held.body.words.is_empty() {
+            let attempt = Attempt {
+                key,
+                round: held.round,
+            };
+            self.end_task(key);
+            return self.report_run(attempt, RunReport::nothing(Ok(())));
         }
+        held.stage = Stage::Waiting;
+        self.waiting
+            .insert((Reverse(held.template.policy.priority), held.arrival, key));
     }
 
     /// Starts what fits, in order; what does not fit lets smaller ones pass.
@@ -183,21 +187,9 @@ impl Worker {
             key,
             round: held.round,
         };
-        let words = match (&held.template.command, held.body.words.is_empty()) {
-            (Command::Noop, true) => {
-                self.end_task(key);
-                let report = RunReport {
-                    result: Ok(()),
-                    measured: Measured::default(),
-                    stdout: Stream::default(),
-                    stderr: Stream::default(),
-                    outputs: Vec::new(),
-                };
-                self.stirred |= !self.waiting.is_empty();
-                return self.report_run(attempt, report);
-            }
-            (Command::Exec(words), true) => words.clone(),
-            (Command::Exec(_) | Command::Noop, false) => held.body.words.clone(),
+        let words = match &held.template.command {
+            Command::Exec(words) if held.body.words.is_empty() => words.clone(),
+            Command::Exec(_) | Command::Noop => held.body.words.clone(),
         };
         self.runs += 1;
         let run = RunId(self.runs);
