@@ -20,12 +20,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use muster_apps::replica_exchange::{Exchange, demo};
 use muster_node::clock::Clock;
-use muster_node::daemon::DaemonError;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 
 use crate::embedded::{Federation, Plan};
 use crate::error::{CliError, Exit};
+use crate::interrupt::Interrupt;
 
 use record::Record;
 use rounds::{Ending, Rounds};
@@ -87,6 +87,7 @@ async fn replica_exchange(args: &DemoArgs) -> Result<Exit, CliError> {
     let dir = made(&args.output_dir)?;
     let exchange = demo::exchange(args.seed);
     introduce(args, &exchange);
+    let mut interrupt = Interrupt::listen().map_err(CliError::Runtime)?;
     let clock = Clock::start();
     let home = federation_home(&dir)?;
     let stage = Stage::set(home.path())?;
@@ -104,12 +105,12 @@ async fn replica_exchange(args: &DemoArgs) -> Result<Exit, CliError> {
     let states = dir.join("final");
     let ending = tokio::select! {
         ending = rounds.run(args.rounds, &states) => ending?,
-        _ = tokio::signal::ctrl_c() => Ending::Interrupted,
+        () = interrupt.asked() => Ending::Interrupted,
     };
     let (exchange, mut record) = rounds.into_parts();
     record.ended(clock.now());
-    federation.stop().await;
     let exit = conclude(args, &exchange, &record, ending, &dir)?;
+    federation.stop().await;
     if exit == Exit::Failed {
         eprintln!("logs of the federation: {}", home.keep().display());
     }

@@ -63,11 +63,11 @@ fn numbers(record: &Record) -> Markup {
         number,
         what: what.to_owned(),
     };
-    let tasks = record.last_status().tasks;
+    let (tasks, counted) = (record.last_status().tasks, record.counted());
     headlines(&[
         headline(tasks.submitted.to_string(), "tasks"),
-        headline(tasks.attempts.to_string(), "attempts"),
-        headline(summary::lost(record).to_string(), "lost"),
+        headline(counted.attempts.to_string(), "attempts"),
+        headline(counted.lost().to_string(), "lost"),
         headline(record.sites().count().to_string(), "sites"),
         headline(summary::workers(record).to_string(), "workers"),
         headline(format!("{:.1} s", record.makespan()), "makespan"),

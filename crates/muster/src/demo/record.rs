@@ -25,6 +25,32 @@ pub struct Record {
     walls: Statistics,
     failures: Vec<String>,
     status: StatusReply,
+    /// What the master had counted in its earlier epochs, as far as it was asked.
+    past: Counted,
+    restarts: u32,
+}
+
+/// What a master counts anew in each epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Attempts assigned.
+    pub attempts: u64,
+    /// Attempts lost, by cause.
+    pub losses: BTreeMap<String, u64>,
+}
+
+impl Counted {
+    /// Attempts lost, for any cause.
+    pub fn lost(&self) -> u64 {
+        self.losses.values().sum()
+    }
+
+    fn add(&mut self, status: &StatusReply) {
+        self.attempts += status.tasks.attempts;
+        for (cause, count) in &status.losses {
+            *self.losses.entry(cause.clone()).or_default() += count;
+        }
+    }
 }
 
 impl Record {
@@ -43,6 +69,8 @@ impl Record {
             walls: Statistics::default(),
             failures: Vec::new(),
             status: StatusReply::default(),
+            past: Counted::default(),
+            restarts: 0,
         }
     }
 
@@ -67,6 +95,12 @@ impl Record {
     /// The master said how things stand.
     pub fn status(&mut self, now: Time, status: StatusReply) {
         let at = seconds(now);
+        if self.status.epoch != 0 && self.status.epoch != status.epoch {
+            self.past.add(&self.status);
+            self.status = StatusReply::default();
+            self.restarts += 1;
+            self.happened(now, "the master is back");
+        }
         let mut slots: BTreeMap<&str, u32> =
             self.sites.keys().map(|name| (name.as_str(), 0)).collect();
         for link in status
@@ -90,7 +124,13 @@ impl Record {
         if seen != self.workers_seen {
             self.workers_changed(now, seen);
         }
+        let lost_before = self.counted().lost();
         self.status = status;
+        match self.counted().lost().saturating_sub(lost_before) {
+            0 => {}
+            1 => self.happened(now, "an attempt was lost; another follows"),
+            count => self.happened(now, format!("{count} attempts were lost; others follow")),
+        }
     }
 
     /// While they come up only the last one is an event; later each change is.
@@ -171,6 +211,18 @@ impl Record {
     /// What the master said last.
     pub fn last_status(&self) -> &StatusReply {
         &self.status
+    }
+
+    /// What the master counted in all its epochs.
+    pub fn counted(&self) -> Counted {
+        let mut counted = self.past.clone();
+        counted.add(&self.status);
+        counted
+    }
+
+    /// How often the master was started again.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
     }
 
     /// From the first submit to the last result.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use muster_apps::replica_exchange::{Exchange, RoundTask};
 use muster_node::client::{Client, Range, Target};
 use muster_node::clock::Clock;
-use muster_proto::TaskId;
 use muster_proto::outcome::{Outcome, Ran, ReturnedFile, Verdict};
+use muster_proto::{RelPath, TaskId};
 use serde::Deserialize;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -204,7 +204,9 @@ impl<'a> Rounds<'a> {
 
     async fn bring(&mut self, dir: &Path) -> Result<(), CliError> {
         fs::create_dir_all(dir).map_err(|error| CliError::file(dir, error))?;
-        let targets: Vec<Target> = self.states.iter().flatten().map(target).collect();
+        let states = self.states.iter().enumerate();
+        let targets = states.filter_map(|(replica, state)| Some(target(replica, state.as_ref()?)));
+        let targets: Vec<Target> = targets.collect();
         self.client.get_files(dir, &targets).await?;
         self.client.delivered(&self.kept).await?;
         self.kept.clear();
@@ -212,9 +214,10 @@ impl<'a> Rounds<'a> {
     }
 }
 
-fn target(state: &ReturnedFile) -> Target {
+/// Each demo leaves its last states under the same names, whatever its number of rounds.
+fn target(replica: usize, state: &ReturnedFile) -> Target {
     Target {
-        name: state.name.clone(),
+        name: RelPath::new(&format!("replica-{replica}.state")).expect("a plain name"),
         file: state.file,
         executable: false,
     }

@@ -60,27 +60,27 @@ pub fn pair_name(temperatures: &[f64]) -> String {
 
 /// The talk's table: what was assigned, what came of it, and what it took.
 pub fn ledger(record: &Record) -> Table {
-    let status = record.last_status();
-    let mut table = Table::new("Ledger of attempts", ["", ""]);
+    let (tasks, counted) = (record.last_status().tasks, record.counted());
+    let caption = "Ledger: what was assigned and what came of it";
+    let mut table = Table::new(caption, ["what", "how much"]);
     let received = u64::from(record.received());
-    table.push([
-        "Tasks submitted".to_owned(),
-        status.tasks.submitted.to_string(),
-    ]);
-    table.push([
-        "Attempts assigned".to_owned(),
-        status.tasks.attempts.to_string(),
-    ]);
+    table.push(["Tasks submitted".to_owned(), tasks.submitted.to_string()]);
+    table.push(["Attempts assigned".to_owned(), counted.attempts.to_string()]);
     table.push(["= results received".to_owned(), received.to_string()]);
-    for (cause, count) in &status.losses {
+    for (cause, count) in &counted.losses {
         table.push([format!("+ lost: {cause}"), count.to_string()]);
     }
-    if status.losses.is_empty() {
+    if counted.losses.is_empty() {
         table.push(["+ lost".to_owned(), "0".to_owned()]);
     }
-    let rest = i128::from(status.tasks.attempts) - i128::from(received) - i128::from(lost(record));
+    let rest = i128::from(counted.attempts) - i128::from(received) - i128::from(counted.lost());
     if rest != 0 {
-        table.push(["+ handed back or still out".to_owned(), rest.to_string()]);
+        // What a master counted after it was last asked dies with it.
+        let name = match record.restarts() {
+            0 => "+ handed back or still out",
+            _ => "+ not seen around the master's restart",
+        };
+        table.push([name.to_owned(), rest.to_string()]);
     }
     let walls = record.walls();
     table.push([
@@ -100,16 +100,6 @@ pub fn ledger(record: &Record) -> Table {
     table
 }
 
-/// Attempts lost, for any cause.
-pub fn lost(record: &Record) -> u64 {
-    record
-        .last_status()
-        .losses
-        .iter()
-        .map(|(_, count)| count)
-        .sum()
-}
-
 /// The most workers that were connected at each site, in all.
 pub fn workers(record: &Record) -> u32 {
     let most = record.sites().map(|site| {
@@ -124,7 +114,7 @@ pub fn workers(record: &Record) -> u32 {
 
 /// The numbers of a run in one sentence.
 pub fn counts(record: &Record) -> String {
-    let tasks = record.last_status().tasks;
+    let (tasks, counted) = (record.last_status().tasks, record.counted());
     let sites: Vec<String> = record
         .sites()
         .map(|site| format!("{} {}", site.name, site.runs.len()))
@@ -132,8 +122,8 @@ pub fn counts(record: &Record) -> String {
     format!(
         "{} tasks, {} attempts, {} lost; tasks by site: {}; makespan {:.1} s, with start {:.1} s",
         tasks.submitted,
-        tasks.attempts,
-        lost(record),
+        counted.attempts,
+        counted.lost(),
         sites.join(", "),
         record.makespan(),
         record.seconds(),
@@ -148,7 +138,7 @@ pub fn standing(exchange: &Exchange, record: &Record, rounds: u32) -> String {
         exchange.round(),
         record.received(),
         record.last_status().tasks.leased,
-        lost(record),
+        record.counted().lost(),
     )
 }
 

@@ -44,7 +44,14 @@ impl Drawing {
             super::markup::text(" "),
             super::markup::text(&self.says),
         ]);
-        tag("figure").holding([self.svg(pieces), caption])
+        // A drawing that would be too small to read on a telephone scrolls; what scrolls must be reachable by keyboard.
+        let place = tag("div");
+        let place = if self.width > WIDE_PX {
+            place.with("class", "drawing wide").with("tabindex", 0)
+        } else {
+            place.with("class", "drawing")
+        };
+        tag("figure").holding([place.holding([self.svg(pieces)]), caption])
     }
 }
 
@@ -163,3 +170,6 @@ impl Frame {
 
 /// From a drawing's left edge to the line its upright axis titles stand on.
 const AXIS_TITLE_X_PX: f64 = 14.0;
+
+/// Drawings wider than this are not shrunk to a telephone's width.
+const WIDE_PX: f64 = 600.0;

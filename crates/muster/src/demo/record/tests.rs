@@ -1,6 +1,6 @@
 use muster_apps::replica_exchange::demo;
 use muster_proto::outcome::{Measured, Stream};
-use muster_proto::wire::LinkStatus;
+use muster_proto::wire::{LinkStatus, TaskCounts};
 use muster_proto::{Peer, Span};
 
 use super::*;
@@ -58,6 +58,47 @@ fn a_worker_runs_one_task_at_a_time_however_late_results_come() {
         2,
         "the first submit and the first result"
     );
+}
+
+#[test]
+fn a_master_that_came_back_counts_anew_and_the_record_goes_on() {
+    let mut record = Record::new(&demo::exchange(1), 4);
+    let counted = |epoch, attempts, evicted| StatusReply {
+        epoch,
+        tasks: TaskCounts {
+            attempts,
+            ..TaskCounts::default()
+        },
+        losses: vec![("evicted".to_owned(), evicted)],
+        ..StatusReply::default()
+    };
+    record.status(at(100), counted(1, 8, 1));
+    record.status(at(200), counted(1, 16, 2));
+    assert_eq!(
+        (
+            record.counted().attempts,
+            record.counted().lost(),
+            record.restarts()
+        ),
+        (16, 2, 0)
+    );
+    record.status(at(300), counted(2, 5, 1));
+    assert_eq!(
+        (
+            record.counted().attempts,
+            record.counted().lost(),
+            record.restarts()
+        ),
+        (21, 3, 1)
+    );
+    let events: Vec<_> = record
+        .timeline()
+        .events
+        .into_iter()
+        .map(|event| event.what)
+        .collect();
+    let lost = "an attempt was lost; another follows";
+    assert_eq!(events, [lost, lost, "the master is back", lost]);
 }
 
 fn at(ms: u64) -> Time {
