@@ -77,7 +77,7 @@ pub fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
         Name::ReplicaExchange => {
             let runtime = Builder::new_current_thread().enable_all().build();
             runtime
-                .map_err(DaemonError::System)?
+                .map_err(CliError::Runtime)?
                 .block_on(replica_exchange(args))
         }
     }
