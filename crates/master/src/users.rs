@@ -70,10 +70,12 @@ impl Watcher {
         outcomes
     }
 
+    /// Whether a range holds `task`. O(log n): ranges are in order and do not overlap.
     fn watches(&self, task: TaskId) -> bool {
-        self.ranges
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(&task))
+        let begun = self.ranges.partition_point(|(first, _)| *first <= task);
+        self.ranges[..begun]
+            .last()
+            .is_some_and(|(_, last)| task <= *last)
     }
 }
 
