@@ -47,6 +47,15 @@ impl MasterArgs {
         }
     }
 
+    /// The project, if that is how the master was found.
+    pub fn project_name(&self) -> Option<String> {
+        match (&self.master, &self.project) {
+            (_, Some(project)) => Some(project.clone()),
+            (Some(_), None) => None,
+            (None, None) => only_project().ok(),
+        }
+    }
+
     /// Where the master is.
     ///
     /// # Errors

@@ -42,10 +42,10 @@ pub struct Plan {
 /// A running federation.
 ///
 /// It must be started and kept on a current-thread runtime whose thread lives as long as the federation: the children
-/// die with the thread that started them. Dropped, it kills its children; [`Federation::stop`] asks them first.
+/// die with the thread that started them. Dropped, it kills its children; [`Federation::stop`] asks them
+/// first.
 #[derive(Debug)]
 pub struct Federation {
-    address: SocketAddr,
     client: Client,
     leaving: watch::Sender<bool>,
     keepers: Tasks,
@@ -138,21 +138,20 @@ impl Federation {
         })
         .await?;
         Ok(Federation {
-            address,
             client,
             leaving,
             keepers,
         })
     }
 
-    /// Where the master is.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// A connection to the master.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Ends the children at once: for when nothing that they know is wanted any more.
+    pub async fn kill(mut self) {
+        self.keepers.stop().await;
     }
 
     /// Asks the children to leave, and kills those that have not left ten seconds later.

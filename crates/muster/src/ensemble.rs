@@ -27,6 +27,8 @@ use staging::Named;
 #[derive(Debug)]
 pub struct Ensemble {
     sources: Sources,
+    /// The command as it was written.
+    command: Vec<String>,
     words: Words,
     /// The files of the command's own words.
     fixed: Vec<PathBuf>,
@@ -150,6 +152,7 @@ impl Ensemble {
             resources: args.resources(),
             policy: args.policy(),
             category: args.category.clone().unwrap_or(program),
+            command: words,
             sources,
         })
     }
@@ -204,7 +207,8 @@ impl Ensemble {
         for input in self.inputs.iter().filter(|input| !input.has_holes()) {
             input.put(stage, &mut files, &row, &row)?;
         }
-        let words = Argv::new(&self.words.fill(&row));
+        // Tasks with arguments bring words of their own; these are for people who look into the journal.
+        let words = Argv::new(&self.command);
         let template = Template {
             command: Command::Exec(
                 words.map_err(|source| EnsembleError::Words { number: 0, source })?,
@@ -442,7 +446,7 @@ fn sources(args: &TaskArgs) -> Result<(Vec<String>, Sources), EnsembleError> {
     if let Some(array) = &args.array {
         groups.push(Group::from(Column::array(array)?));
     }
-    let mut read_named = |file: &String| {
+    let read_named = |file: &String| {
         read(file).map_err(|source| BadSources::File {
             file: file.clone(),
             source,

@@ -72,12 +72,6 @@ pub enum CliError {
     /// There are no keys.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// A program cannot be started here.
-    #[error("cannot run {}: is it there, and executable?", program.display())]
-    CannotRun {
-        /// Which.
-        program: PathBuf,
-    },
     /// What was to be printed has no form in JSON.
     #[error("cannot print JSON: {0}")]
     Json(#[source] serde_json::Error),
@@ -161,7 +155,6 @@ impl CliError {
             CliError::Embedded(_) => "MU0203",
             CliError::Client(error) => client_code(error),
             CliError::Identity(_) => "MU0104",
-            CliError::CannotRun { .. } => "MU0105",
             CliError::Json(_) => "MU0106",
             CliError::Runtime(_) => "MU0107",
             CliError::NoProject { .. } => "MU0309",
@@ -188,7 +181,6 @@ impl CliError {
             CliError::Client(error) => client_exit(error),
             CliError::Journal(_) | CliError::Record { .. } => Exit::TimedOut,
             CliError::NoHome
-            | CliError::CannotRun { .. }
             | CliError::Json(_)
             | CliError::Runtime(_)
             | CliError::File { .. }

@@ -4,18 +4,26 @@
 //! is data, standard error is talk.
 
 mod bench;
+mod clients;
 mod connect;
 mod daemon;
 mod delivery;
+mod demo;
 mod embedded;
 mod ensemble;
 mod error;
 mod expand;
+mod feed;
 mod interrupt;
+mod journal;
 mod logging;
 mod places;
+mod report;
 mod run;
 mod scratch;
+mod select;
+mod sim;
+mod submit;
 mod text;
 mod units;
 
@@ -38,11 +46,23 @@ struct Muster {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Demo(demo::DemoArgs),
+    Submit(Box<submit::SubmitArgs>),
+    Wait(submit::WaitArgs),
+    Status(clients::StatusArgs),
+    Cancel(clients::CancelArgs),
+    Explain(clients::ExplainArgs),
     Master(daemon::MasterArgs),
     Foreman(daemon::ForemanArgs),
     Worker(daemon::WorkerArgs),
     #[command(subcommand)]
     Bench(bench::Bench),
+    #[command(subcommand)]
+    Sim(sim::Sim),
+    #[command(subcommand)]
+    Journal(journal::Journal),
+    /// Print the version
+    Version,
 }
 
 impl Command {
@@ -51,7 +71,17 @@ impl Command {
             Command::Master(args) => args.standing.log_json,
             Command::Foreman(args) => args.standing.log_json,
             Command::Worker(args) => args.standing.log_json,
-            Command::Run(_) | Command::Bench(_) => return Voice::Command,
+            Command::Run(_)
+            | Command::Demo(_)
+            | Command::Submit(_)
+            | Command::Wait(_)
+            | Command::Status(_)
+            | Command::Cancel(_)
+            | Command::Explain(_)
+            | Command::Bench(_)
+            | Command::Sim(_)
+            | Command::Journal(_)
+            | Command::Version => return Voice::Command,
         };
         if json {
             Voice::DaemonJson
@@ -63,6 +93,15 @@ impl Command {
     fn run(&self) -> Result<Exit, CliError> {
         match self {
             Command::Run(args) => run::run(args),
+            Command::Demo(args) => demo::demo(args),
+            Command::Submit(args) => submit::submit(args),
+            Command::Wait(args) => submit::wait(args),
+            Command::Status(args) => clients::status(args),
+            Command::Cancel(args) => clients::cancel(args),
+            Command::Explain(args) => clients::explain(args),
+            Command::Sim(command) => sim::run(command),
+            Command::Journal(command) => journal::run(command),
+            Command::Version => clients::print(concat!("muster ", env!("CARGO_PKG_VERSION"), "\n")),
             Command::Master(args) => daemon::master(args).map(|()| Exit::Ok),
             Command::Foreman(args) => daemon::foreman(args).map(|()| Exit::Ok),
             Command::Worker(args) => daemon::worker(args).map(|()| Exit::Ok),

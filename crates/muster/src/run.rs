@@ -1,7 +1,6 @@
 //! `muster run`: an ensemble from one command line, on a federation that lives as long as it.
 
 mod drive;
-mod feed;
 mod progress;
 mod streams;
 mod tally;
@@ -145,7 +144,7 @@ async fn drive(args: &RunArgs, ensemble: Arc<Ensemble>) -> Result<Exit, CliError
     }
     let (tally, elapsed) = (drive.tally, drive.progress.elapsed());
     tokio::select! {
-        () = place.leave() => {}
+        () = place.leave(&end) => {}
         // The children die with this process.
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     }
@@ -155,10 +154,11 @@ async fn drive(args: &RunArgs, ensemble: Arc<Ensemble>) -> Result<Exit, CliError
     let end = end?;
     if !args.quiet {
         let _said = io::stderr().lock().write_all(tally.failures().as_bytes());
+        let ended = tally.ok + tally.failed;
         let stopped = match end {
             End::Complete => String::new(),
-            End::MaxFails => format!(" stopped by --max-fails after {} of {total};", tally.done()),
-            End::Interrupted => format!(" interrupted after {} of {total};", tally.done()),
+            End::MaxFails => format!(" stopped by --max-fails after {ended} of {total};"),
+            End::Interrupted => format!(" interrupted after {ended} of {total};"),
         };
         eprintln!("{stopped}{}", tally.summary(elapsed));
     }
@@ -203,10 +203,14 @@ impl RunArgs {
 }
 
 impl Place {
-    async fn leave(self) {
-        match self {
-            Place::Embedded(federation) => federation.stop().await,
-            Place::Standing(client) => client.close().await,
+    /// Lets go of it. Of a federation whose tasks have all come back nothing is wanted, and its user waits.
+    async fn leave(self, end: &Result<End, CliError>) {
+        match (self, end) {
+            (Place::Embedded(federation), Ok(End::Complete)) => federation.kill().await,
+            (Place::Embedded(federation), Ok(End::MaxFails | End::Interrupted) | Err(_)) => {
+                federation.stop().await
+            }
+            (Place::Standing(client), _) => client.close().await,
         }
     }
 }

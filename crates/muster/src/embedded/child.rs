@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,9 +9,8 @@ use std::time::Duration;
 
 use muster_node::clock::Clock;
 use muster_proto::Span;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{Signal as Ends, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -84,7 +82,7 @@ impl Part {
                 .arg("--port-file")
                 .arg(port_file);
         }
-        Process::of(command.spawn()?)
+        Process::start(&mut command)
     }
 
     fn started(&self) -> Result<Process, EmbeddedError> {
@@ -178,33 +176,29 @@ async fn asked(leaving: &mut watch::Receiver<bool>) {
 #[derive(Debug)]
 struct Process {
     child: std::process::Child,
-    pidfd: AsyncFd<OwnedFd>,
+    /// Says that some child has ended.
+    ends: Ends,
 }
 
 impl Process {
-    fn of(mut child: std::process::Child) -> io::Result<Process> {
-        let opened = pidfd_open(Pid::from_child(&child), PidfdFlags::NONBLOCK)
-            .map_err(io::Error::from)
-            .and_then(|pidfd| AsyncFd::with_interest(pidfd, Interest::READABLE));
-        match opened {
-            Ok(pidfd) => Ok(Process { child, pidfd }),
-            Err(error) => {
-                child.kill()?;
-                child.wait()?;
-                Err(error)
-            }
-        }
+    fn start(command: &mut Command) -> io::Result<Process> {
+        // Listened for first, so that no end goes unheard.
+        let ends = signal(SignalKind::child())?;
+        let child = command.spawn()?;
+        Ok(Process { child, ends })
     }
 
     /// Waits until it has ended. Cancel safe.
     async fn ended(&mut self) {
-        // A pidfd is readable once and for ever; an error can only mean that nothing can be waited for.
-        let _readable = self.pidfd.readable().await;
-        let _status = self.child.wait();
+        // An error can only mean that there is nothing to wait for.
+        while let Ok(None) = self.child.try_wait() {
+            self.ends.recv().await;
+        }
     }
 
     async fn leave(mut self) {
-        let _gone = pidfd_send_signal(self.pidfd.get_ref(), Signal::TERM);
+        // It fails only for one that has ended.
+        let _asked = kill_process(Pid::from_child(&self.child), Signal::TERM);
         if timeout(LEAVE_MAX, self.ended()).await.is_err() {
             tracing::warn!(
                 pid = self.child.id(),

@@ -11,7 +11,6 @@ use muster_proto::outcome::Outcome;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
-use super::feed::{Fed, feed};
 use super::progress::Progress;
 use super::streams::Streams;
 use super::tally::Tally;
@@ -19,6 +18,7 @@ use crate::delivery::bring;
 use crate::ensemble::Ensemble;
 use crate::error::CliError;
 use crate::expand::Pattern;
+use crate::feed::{Fed, feed};
 use crate::interrupt::Interrupt;
 
 /// An ensemble on its way.

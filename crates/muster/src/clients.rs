@@ -1,0 +1,247 @@
+//! Commands that talk to a standing master: status, cancel, explain.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use muster_node::client::Client;
+use muster_proto::wire::StatusReply;
+use serde_json::{Map, Value, json};
+
+use crate::connect::{MasterArgs, SOON};
+use crate::error::{CliError, Exit};
+use crate::select::{self, Selector};
+use crate::text::harmless;
+
+/// How things stand at a master
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    master: MasterArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Cancel tasks that have not ended
+#[derive(Args, Debug)]
+pub struct CancelArgs {
+    /// Which: 5, 1-10, 1-10:2, 1,3, all or last
+    selector: String,
+    #[command(flatten)]
+    master: MasterArgs,
+}
+
+/// Why a task is not running, or all that happened to it
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Which, such as 17 or t17
+    task: String,
+    #[command(flatten)]
+    master: MasterArgs,
+}
+
+/// Prints how things stand.
+pub fn status(args: &StatusArgs) -> Result<Exit, CliError> {
+    let project = args.master.name()?;
+    let status = with_client(&args.master, async |client| Ok(client.status().await?))?;
+    let text = match args.json {
+        true => format!(
+            "{}\n",
+            status_json(args.master.project_name().as_deref(), &status)
+        ),
+        false => status_table(&project, &status),
+    };
+    print(&text)
+}
+
+/// Cancels tasks and prints how many there were.
+pub fn cancel(args: &CancelArgs) -> Result<Exit, CliError> {
+    let selector = Selector::parse(&args.selector)?;
+    let ranges = selector.ranges(&args.master.name()?)?;
+    let count = with_client(&args.master, async |client| {
+        Ok(client.cancel(ranges).await?)
+    })?;
+    print(&format!("{count}\n"))
+}
+
+/// Prints the story of a task.
+pub fn explain(args: &ExplainArgs) -> Result<Exit, CliError> {
+    let task = select::task(&args.task).ok_or_else(|| CliError::Selector {
+        text: args.task.clone(),
+    })?;
+    let lines = with_client(&args.master, async |client| {
+        Ok(client.explain(task).await?)
+    })?;
+    let text: String = lines
+        .iter()
+        .map(|line| format!("{}\n", harmless(line)))
+        .collect();
+    print(&text)
+}
+
+/// Connects, does `what`, and takes leave.
+fn with_client<T>(
+    master: &MasterArgs,
+    what: impl AsyncFnOnce(&Client) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    runtime.block_on(async {
+        let client = master.connect(SOON).await?;
+        let done = what(&client).await?;
+        client.close().await;
+        Ok(done)
+    })
+}
+
+/// Writes `text` to standard output; a reader that has gone has read enough.
+pub fn print(text: &str) -> Result<Exit, CliError> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::file("standard output".as_ref(), error))
+        }
+        Ok(()) | Err(_) => Ok(Exit::Ok),
+    }
+}
+
+/// The contract `muster.status/1`.
+fn status_json(project: Option<&str>, status: &StatusReply) -> Value {
+    let tasks = &status.tasks;
+    let losses: Map<String, Value> = status
+        .losses
+        .iter()
+        .map(|(cause, count)| (cause.clone(), json!(count)))
+        .collect();
+    let links: Vec<Value> = status
+        .links
+        .iter()
+        .map(|link| {
+            json!({
+                "peer": link.peer.name,
+                "role": link.peer.role.as_str(),
+                "site": link.peer.site,
+                "slots": link.slots,
+                "leased": link.leased,
+                "sent_bytes": link.sent_bytes,
+                "received_bytes": link.received_bytes,
+                "rtt_ms": link.rtt_us as f64 / 1e3,
+            })
+        })
+        .collect();
+    json!({
+        "schema": "muster.status/1",
+        // A foreman has no epoch.
+        "role": if status.epoch > 0 { "master" } else { "foreman" },
+        "project": project,
+        "epoch": status.epoch,
+        "rss_bytes": status.rss_bytes,
+        "tasks": {
+            "submitted": tasks.submitted,
+            "waiting": tasks.waiting,
+            "leased": tasks.leased,
+            "accounted": tasks.accounted,
+            "delivered": tasks.delivered,
+            "undelivered": tasks.undelivered,
+            "attempts": tasks.attempts,
+        },
+        "losses": losses,
+        "links": links,
+        "notes": status.notes,
+    })
+}
+
+fn status_table(project: &str, status: &StatusReply) -> String {
+    let tasks = &status.tasks;
+    let mut text = format!(
+        "{}  epoch {}  {} MiB\n",
+        harmless(project),
+        status.epoch,
+        status.rss_bytes >> 20
+    );
+    text += &format!(
+        "tasks  {} submitted, {} waiting, {} under way, {} ended ({} delivered), {} attempts\n",
+        tasks.submitted,
+        tasks.waiting,
+        tasks.leased,
+        tasks.accounted,
+        tasks.delivered,
+        tasks.attempts
+    );
+    for (cause, count) in status.losses.iter().filter(|(_, count)| *count > 0) {
+        text += &format!("lost   {count} {}\n", harmless(cause));
+    }
+    for note in &status.notes {
+        text += &format!("note   {}\n", harmless(note));
+    }
+    if !status.links.is_empty() {
+        text += &format!(
+            "{:28} {:8} {:>6} {:>6} {:>10} {:>10} {:>9}\n",
+            "peer", "role", "slots", "leased", "sent", "received", "rtt"
+        );
+    }
+    for link in &status.links {
+        text += &format!(
+            "{:28} {:8} {:>6} {:>6} {:>10} {:>10} {:>6.1} ms\n",
+            harmless(&format!("{}/{}", link.peer.site, link.peer.name)),
+            link.peer.role,
+            link.slots,
+            link.leased,
+            amount(link.sent_bytes),
+            amount(link.received_bytes),
+            link.rtt_us as f64 / 1e3
+        );
+    }
+    text
+}
+
+/// Bytes in the largest unit of which there are a few.
+fn amount(bytes: u64) -> String {
+    let unit = ["B", "KiB", "MiB", "GiB"].iter().enumerate();
+    let fitting = unit.rev().find(|(power, _)| bytes >> (10 * power) >= 10);
+    let (power, unit) = fitting.unwrap_or((0, &"B"));
+    format!("{} {unit}", bytes >> (10 * power))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_in_units_that_leave_two_digits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (9, "9 B"),
+            (10_239, "10239 B"),
+            (10_240, "10 KiB"),
+            (50 << 30, "50 GiB"),
+        ] {
+            assert_eq!(amount(bytes), text);
+        }
+    }
+
+    #[test]
+    fn the_status_has_the_fields_of_its_contract() {
+        let status = StatusReply {
+            epoch: 2,
+            losses: vec![("evicted".to_owned(), 3)],
+            ..StatusReply::default()
+        };
+        let json = status_json(Some("p"), &status);
+        assert_eq!(json["schema"], "muster.status/1");
+        assert_eq!(json["project"], "p");
+        assert_eq!(json["losses"]["evicted"], 3);
+        for count in [
+            "submitted",
+            "waiting",
+            "leased",
+            "accounted",
+            "delivered",
+            "undelivered",
+            "attempts",
+        ] {
+            assert_eq!(json["tasks"][count], 0, "{count}");
+        }
+    }
+}
