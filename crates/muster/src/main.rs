@@ -121,7 +121,9 @@ fn main() -> ExitCode {
     let muster = Muster::parse();
     logging::begin(muster.command.voice());
     let exit = muster.command.run().unwrap_or_else(|error| {
-        eprintln!("muster: {error} [{}]", error.code());
+        // It may repeat what a peer or a log said.
+        let text: Vec<String> = error.to_string().lines().map(text::harmless).collect();
+        eprintln!("muster: {} [{}]", text.join("\n"), error.code());
         error.exit()
     });
     ExitCode::from(exit as u8)

@@ -23,7 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::scratch::{Fate, Scratch};
 use crate::text::quoted;
 
-use drive::{Drive, End, Rows, Tenancy};
+use drive::{Drive, End, Rows, Tenancy, Told};
 use progress::Progress;
 use streams::Streams;
 use tally::Tally;
@@ -137,6 +137,11 @@ async fn drive(args: &RunArgs, ensemble: Arc<Ensemble>) -> Result<Exit, CliError
         },
         tally: Tally::new(total),
         rows: Rows::default(),
+        told: if args.quiet {
+            Told::Already
+        } else {
+            Told::IfSlow
+        },
     };
     let end = drive.run(&mut interrupt).await;
     if drive.tally.retried > 0 && tenancy == Tenancy::Sole {

@@ -67,7 +67,7 @@ pub struct TaskArgs {
     #[arg(long, default_value_t = 0, help_heading = "Scheduling")]
     pub(super) retries: u16,
     /// Tasks of one category share run-time statistics [default: the program's name]
-    #[arg(long, help_heading = "Scheduling")]
+    #[arg(long, visible_alias = "name", help_heading = "Scheduling")]
     pub(super) category: Option<String>,
     /// Give up an attempt that runs longer than this multiple of its category's mean, and try elsewhere
     #[arg(long, value_name = "MULTIPLE", value_parser = parse_multiple, help_heading = "Scheduling")]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_node::client::{Client, Range, Watching};
-use muster_proto::TaskId;
 use muster_proto::outcome::Outcome;
+use muster_proto::{Span, TaskId};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
@@ -20,6 +20,7 @@ use crate::error::CliError;
 use crate::expand::Pattern;
 use crate::feed::{Fed, feed};
 use crate::interrupt::Interrupt;
+use crate::text::harmless;
 
 /// An ensemble on its way.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ pub struct Drive<'a> {
     pub tally: Tally,
     /// Which tasks are which rows.
     pub rows: Rows,
+    /// Whether somebody who waits has been told why.
+    pub told: Told,
+}
+
+/// Whether it was told why nothing runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was, or there is no need.
+    Already,
+    /// When nothing has ended for a while.
+    IfSlow,
 }
 
 /// Whose tasks a master has.
@@ -240,7 +252,27 @@ impl Drive<'_> {
         if self.progress.wants_links() {
             self.learn().await;
         }
+        if self.told == Told::IfSlow && self.progress.elapsed() > SLOW {
+            self.told = Told::Already;
+            self.tell_why().await;
+        }
         self.progress.show(&self.tally);
+    }
+
+    /// Says what the first task waits for, if nothing has ended yet and it waits.
+    async fn tell_why(&mut self) {
+        let Some((first, _)) = self.rows.ranges().first().copied() else {
+            return;
+        };
+        if self.tally.done() > 0 {
+            return;
+        }
+        if let Ok(Ok(story)) = timeout(STATUS_WAIT, self.client.explain(first)).await
+            && let Some(line) = story.last().filter(|line| line.contains("wait"))
+        {
+            self.progress.clear();
+            eprintln!(" nothing has ended yet: {}", harmless(line));
+        }
     }
 
     /// Asks the master how things stand; a master that is away is not waited for.
@@ -268,6 +300,8 @@ fn stdio(source: std::io::Error) -> CliError {
 
 /// When a picture is drawn without news.
 const STATUS_WAIT: Duration = Duration::from_millis(300);
+/// When somebody who sees nothing happen wants to know why.
+const SLOW: Span = Span::secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -160,3 +160,84 @@ fn failure(outcome: &Outcome, words: &[String]) -> String {
 const FAILURES_SHOWN_MAX: usize = 20;
 const STDERR_LINES_MAX: usize = 3;
 const COMMAND_CHARS_MAX: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::outcome::{Failure, Ran, Stream};
+    use muster_proto::{Epoch, TaskId, Try};
+
+    use super::*;
+
+    fn outcome(task: u64, verdict: Verdict, attempts: u32) -> Outcome {
+        let task = TaskId(task);
+        let site = "site-a".to_owned();
+        Outcome {
+            task,
+            verdict,
+            attempts,
+            site,
+        }
+    }
+
+    fn ran(result: Result<(), Failure>, stderr: &str) -> Verdict {
+        let stderr = Stream {
+            bytes: stderr.len() as u64,
+            tail: stderr.into(),
+            file: None,
+        };
+        let round = Try {
+            epoch: Epoch(1),
+            n: 1,
+        };
+        let ran = Ran {
+            result,
+            worker: "w1".to_owned(),
+            measured: Default::default(),
+            stdout: Stream::default(),
+            stderr,
+            outputs: Vec::new(),
+        };
+        Verdict::Ran {
+            round,
+            ran: Box::new(ran),
+        }
+    }
+
+    #[test]
+    fn the_summary_counts_every_outcome_once_and_names_the_causes_of_retries() {
+        let mut tally = Tally::new(4);
+        tally.count(&outcome(1, ran(Ok(()), ""), 1), Vec::new);
+        tally.count(&outcome(2, ran(Ok(()), ""), 3), Vec::new);
+        tally.count(
+            &outcome(3, Verdict::GivenUp(Failure::LostTooOften), 1),
+            Vec::new,
+        );
+        tally.count(&outcome(4, Verdict::Cancelled, 0), Vec::new);
+        tally.learn(StatusReply {
+            losses: vec![("link".to_owned(), 2), ("evicted".to_owned(), 0)],
+            ..StatusReply::default()
+        });
+        assert_eq!(tally.done(), 4);
+        assert_eq!(
+            tally.summary(Span::millis(13_200)),
+            " 2 ok, 1 failed, 1 cancelled, 1 retried (2 worker lost), 13.2 s"
+        );
+    }
+
+    #[test]
+    fn the_first_failures_are_told_with_the_end_of_what_they_said() {
+        let mut tally = Tally::new(30);
+        let words = || vec!["sim".to_owned(), "a b".to_owned()];
+        let failed = ran(Err(Failure::Exit(3)), "reading\nno \u{1b}[31mforce field\n");
+        for task in 1..=25 {
+            tally.count(&outcome(task, failed.clone(), 1), words);
+        }
+        let told = tally.failures();
+        let first = " t1 ended with exit code 3 (on w1): sim 'a b'\n   | reading\n   | no \\u{1b}[31mforce field\n";
+        assert!(told.starts_with(first), "{told}");
+        assert!(
+            told.ends_with(" and 5 more\n") && !told.contains("t21 "),
+            "{told}"
+        );
+    }
+}
