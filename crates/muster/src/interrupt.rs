@@ -1,4 +1,6 @@
 //! Being asked to stop: Ctrl-C, or a polite kill.
+//!
+//! A hangup is not here: listening for it would undo `nohup`.
 
 use std::io;
 
@@ -9,7 +11,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Interrupt {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
 }
 
 impl Interrupt {
@@ -21,7 +22,6 @@ impl Interrupt {
         Ok(Interrupt {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -30,7 +30,6 @@ impl Interrupt {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
         }
     }
 }
