@@ -64,6 +64,10 @@ pub struct Foreman {
     masters: BTreeMap<MasterId, Known>,
     leases: BTreeMap<TaskKey, Lease>,
     arriving: BTreeMap<Attempt, Arriving>,
+    /// Results whose files are all here and that are not spooled yet.
+    landed: Vec<Attempt>,
+    /// When they must be spooled, although there is other work in hand.
+    lingering: Option<Time>,
     fetches: Fetches,
     cache: Cache,
     sched: Sched,
@@ -109,6 +113,8 @@ impl Foreman {
             masters: BTreeMap::new(),
             leases: BTreeMap::new(),
             arriving: BTreeMap::new(),
+            landed: Vec::new(),
+            lingering: None,
             fetches: Fetches::default(),
             cache,
             sched: Sched::new(config.seed),
@@ -156,6 +162,7 @@ impl Foreman {
         if !self.leaving {
             self.place(now, PLACEMENTS_PER_CALL_MAX, out);
         }
+        self.keep_landed(now, out);
         self.offer(out);
         self.outbox.flush(
             Gates {
@@ -281,9 +288,14 @@ impl Machine for Foreman {
             at: Time(0),
             why: "a turn has something to hand out",
         });
+        let lingering = self.lingering.map(|at| Deadline {
+            at,
+            why: "results have waited for company",
+        });
         let settling = self.settling.as_ref().map(Settling::deadline);
         [
             stirred,
+            lingering,
             settling,
             self.crew.deadline(),
             self.sched.deadline(),

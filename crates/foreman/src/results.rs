@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::batch::cut;
+use muster_proto::limits::LINGER;
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Loss, Ran, Report};
 use muster_proto::task::FileRef;
@@ -61,7 +62,6 @@ impl Foreman {
         let Some(child) = self.crew.child_at(link) else {
             return;
         };
-        let mut results = Vec::new();
         for Report { task, round, end } in frame.reports {
             let attempt = Attempt {
                 key: TaskKey {
@@ -76,10 +76,9 @@ impl Foreman {
                         self.lose(attempt.key, loss);
                     }
                 }
-                End::Ran(ran) => results.extend(self.ran(now, (link, child), attempt, ran, out)),
+                End::Ran(ran) => self.ran(now, (link, child), attempt, ran, out),
             }
         }
-        self.keep(results, out);
     }
 
     /// Attempts run at whoever holds them.
@@ -99,7 +98,7 @@ impl Foreman {
         }
     }
 
-    /// An attempt ran. Returns its result if all its files are here.
+    /// An attempt ran. Its result has landed when all its files are here.
     fn ran(
         &mut self,
         now: Time,
@@ -107,10 +106,9 @@ impl Foreman {
         attempt: Attempt,
         ran: Box<Ran>,
         out: &mut Vec<Effect>,
-    ) -> Option<Spooled> {
+    ) {
         if self.spool.results.contains_key(&attempt) {
-            self.outbox.ack(link, attempt);
-            return None;
+            return self.outbox.ack(link, attempt);
         }
         // Late news of another round says nothing of the one that is leased.
         let leased = self.leases.get(&attempt.key);
@@ -126,8 +124,7 @@ impl Foreman {
         let files: BTreeMap<Digest, u64> =
             ran.files().map(|file| (file.digest, file.bytes)).collect();
         if files.is_empty() {
-            self.outbox.ack(link, attempt);
-            return Some(Spooled { attempt, ran });
+            self.landed.push(attempt);
         }
         let arriving = Arriving {
             child,
@@ -154,10 +151,45 @@ impl Foreman {
             });
             fetch.attempts.insert(attempt);
         }
-        None
     }
 
-    /// Makes results durable and hands them up.
+    /// Makes landed results durable, acknowledges them below and hands them up: at once when there is no other work
+    /// in hand, else when they have waited for company.
+    pub(crate) fn keep_landed(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if self.landed.is_empty() {
+            return;
+        }
+        let counts = self.sched.counts();
+        let is_busy = counts.leased + counts.ready > 0 && !self.leaving;
+        let due = *self.lingering.get_or_insert(now + LINGER);
+        if is_busy && now < due {
+            return;
+        }
+        self.lingering = None;
+        let mut results = Vec::new();
+        for attempt in std::mem::take(&mut self.landed) {
+            // It may have been cancelled, or come again without all its files, since it landed.
+            let landed = self.arriving.get(&attempt);
+            if landed.is_none_or(|arriving| !arriving.missing.is_empty()) {
+                continue;
+            }
+            let Some(arriving) = self.arriving.remove(&attempt) else {
+                continue;
+            };
+            self.crew.arrived(arriving.child, attempt.key);
+            let files: BTreeSet<FileRef> = arriving.ran.files().collect();
+            arriving
+                .ran
+                .files()
+                .for_each(|file| self.cache.insert(file));
+            files.iter().for_each(|file| self.cache.unpin(file.digest));
+            self.outbox.ack(arriving.link, attempt);
+            let ran = arriving.ran;
+            results.push(Spooled { attempt, ran });
+        }
+        self.keep(results, out);
+    }
+
     fn keep(&mut self, results: Vec<Spooled>, out: &mut Vec<Effect>) {
         for results in cut(results, |result| result.ran.weight() + 40) {
             for Spooled { attempt, ran } in &results {
@@ -189,15 +221,12 @@ impl Foreman {
             FetchEnd::Held => {
                 let bytes = fetch.bytes;
                 let file = FileRef { digest, bytes };
-                let done = fetch
-                    .attempts
-                    .into_iter()
-                    .filter_map(|attempt| self.output_arrived(link, attempt, file));
-                let done = done.collect();
+                for attempt in fetch.attempts {
+                    self.output_arrived(link, attempt, file);
+                }
                 // If nobody waits for it any more, it is the cache's to give up.
                 self.cache.insert(file);
                 self.cache.unpin(digest);
-                self.keep(done, out);
             }
             FetchEnd::Failed if fetch.tries + 1 < TRIES_MAX => {
                 fetch.tries += 1;
@@ -217,29 +246,18 @@ impl Foreman {
         }
     }
 
-    /// One of the files that a result waited for is here; the last one completes it.
-    fn output_arrived(&mut self, link: LinkId, attempt: Attempt, file: FileRef) -> Option<Spooled> {
-        let arriving = self
-            .arriving
-            .get_mut(&attempt)
-            .filter(|arriving| arriving.link == link)?;
-        if !arriving.missing.remove(&file.digest) {
-            return None;
+    /// One of the files that a result waited for is here; with the last one it has landed.
+    fn output_arrived(&mut self, link: LinkId, attempt: Attempt, file: FileRef) {
+        let arriving = self.arriving.get_mut(&attempt);
+        let Some(arriving) = arriving.filter(|arriving| arriving.link == link) else {
+            return;
+        };
+        if arriving.missing.remove(&file.digest) {
+            self.cache.insert(file);
+            if arriving.missing.is_empty() {
+                self.landed.push(attempt);
+            }
         }
-        self.cache.insert(file);
-        if !arriving.missing.is_empty() {
-            return None;
-        }
-        let arriving = self.arriving.remove(&attempt)?;
-        self.crew.arrived(arriving.child, attempt.key);
-        arriving
-            .ran
-            .files()
-            .for_each(|file| self.cache.insert(file));
-        self.unpin_arrived(&arriving);
-        self.outbox.ack(link, attempt);
-        let ran = arriving.ran;
-        Some(Spooled { attempt, ran })
     }
 
     /// Takes back the pins of a result that is on its way no more.

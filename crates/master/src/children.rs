@@ -29,7 +29,6 @@ impl Master {
         };
         for held in &inventory.held {
             if held.attempt.key.master == self.book.master {
-                self.crew.list(child, held.attempt.key);
                 self.reconcile(
                     now,
                     (link, child),
@@ -70,7 +69,10 @@ impl Master {
                 stage: Stage::Leased { round: r, child: c },
                 ..
             }) => {
-                if (*r, *c) != (round, child) {
+                if (*r, *c) == (round, child) {
+                    // Only what goes on is listed: late news of another attempt says nothing of the one leased.
+                    self.crew.list(child, self.key(task));
+                } else {
                     self.outbox.cancel(link, self.attempt(task, round));
                 }
             }

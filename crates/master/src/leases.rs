@@ -167,6 +167,7 @@ impl Master {
         else {
             return;
         };
+        self.crew.list(child, self.key(task));
         self.sched.adopt(now, self.key(task), class, child);
         self.live.entry(task).or_default().stage = Stage::Leased { round, child };
         self.story.tell(now, task, Happening::Adopted(round, child));
@@ -182,7 +183,8 @@ impl Master {
             return;
         }
         let stage = std::mem::take(&mut live.stage);
-        live.losses += 1;
+        // The patience with a straggler grows with each abort, so aborts come to an end by themselves.
+        live.losses += u32::from(loss != Loss::FastAbort);
         let attempts = live.n;
         let exhausted = live.losses >= LOSSES_PER_TASK_MAX;
         let (round, child) = match stage {

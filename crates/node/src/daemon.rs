@@ -100,8 +100,12 @@ impl PortFile {
     fn write(path: Option<PathBuf>, port: u16) -> Result<PortFile, DaemonError> {
         if let Some(path) = &path {
             let temporary = path.with_extension("new");
-            let written = fs::write(&temporary, format!("{port}\n")).and_then(|()| fs::rename(&temporary, path));
-            written.map_err(|source| DaemonError::State { path: path.clone(), source })?;
+            let written = fs::write(&temporary, format!("{port}\n"))
+                .and_then(|()| fs::rename(&temporary, path));
+            written.map_err(|source| DaemonError::State {
+                path: path.clone(),
+                source,
+            })?;
         }
         Ok(PortFile(path))
     }
@@ -122,7 +126,9 @@ fn open_door(
     credentials: &Credentials,
     sides: &[(Role, Side)],
 ) -> Result<(Option<Door>, PortFile), DaemonError> {
-    let Some(address) = common.listen else { return Ok((None, PortFile(None))) };
+    let Some(address) = common.listen else {
+        return Ok((None, PortFile(None)));
+    };
     let roles: Vec<Role> = sides.iter().map(|(role, _)| *role).collect();
     let listener = match state::last_port(&common.state_dir).filter(|_| address.port() == 0) {
         Some(port) => listen(SocketAddr::new(address.ip(), port), credentials, &roles)
@@ -133,10 +139,19 @@ fn open_door(
     state::remember_port(&common.state_dir, port)?;
     let port_file = PortFile::write(common.port_file.clone(), port)?;
     tracing::info!(address = %listener.local_address(), who = %credentials.peer(), "ready");
-    Ok((Some(Door { listener, sides: sides.to_vec() }), port_file))
+    Ok((
+        Some(Door {
+            listener,
+            sides: sides.to_vec(),
+        }),
+        port_file,
+    ))
 }
 
 /// The runtime of a daemon: one thread, the one that calls.
 fn runtime() -> Result<tokio::runtime::Runtime, DaemonError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DaemonError::System)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(DaemonError::System)
 }

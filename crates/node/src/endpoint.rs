@@ -18,6 +18,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::identity::{Refusal, peer_of};
 
+mod continuity;
 mod dial;
 mod link;
 mod listen;

@@ -39,7 +39,12 @@ pub struct Runner {
 
 impl Runner {
     /// Hands that run in wardens of `nursery` and tell ends through `ended`.
-    pub fn new(nursery: Nursery, surroundings: Surroundings, tasks: Tasks, ended: mpsc::Sender<Local>) -> Self {
+    pub fn new(
+        nursery: Nursery,
+        surroundings: Surroundings,
+        tasks: Tasks,
+        ended: mpsc::Sender<Local>,
+    ) -> Self {
         let (free, freed) = mpsc::channel(muster_proto::limits::RUNS_MAX + 1);
         Self {
             nursery: Arc::new(nursery),

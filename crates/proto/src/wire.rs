@@ -69,6 +69,6 @@ pub fn allowed(role: Role, kind: Kind) -> bool {
         Kind::Submitted | Kind::Outcomes | Kind::Cancelled | Kind::Explained => {
             role == Role::Master
         }
-        Kind::StatusReply => matches!(role, Role::Master | Role::Foreman),
+        Kind::StatusReply => superior || subordinate,
     }
 }

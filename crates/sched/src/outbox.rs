@@ -74,6 +74,15 @@ impl Outbox {
         self.retired.retain(|(to, _), _| *to != link);
     }
 
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.reports.is_empty()
+            && self.acks.is_empty()
+            && self.started.is_empty()
+            && self.cancels.is_empty()
+            && self.retired.is_empty()
+    }
+
     /// Says it all, cut into frames.
     pub fn flush<E, C>(&mut self, gates: Gates, out: &mut Vec<Output<E, C>>) {
         let Gates { recorded, safe } = gates;

@@ -117,7 +117,7 @@ impl ContentStore {
     pub fn adopt(&self, path: &Path) -> Result<(Digest, u64), ContentError> {
         let mut source = Source::open(path, OFlags::NONBLOCK | OFlags::NOFOLLOW)?;
         let is_alone = source.file.metadata()?.nlink() == 1 && is_ours(&source.file)?;
-        let draft_path = fresh_path(&self.drafts());
+        let draft_path = fresh_path(&self.drafts())?;
         if is_alone {
             let digest = source.hash()?;
             match fs::rename(path, &draft_path) {

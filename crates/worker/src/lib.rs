@@ -12,6 +12,7 @@ mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use muster_proto::limits::LINGER;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, Stream};
 use muster_proto::task::{FileRef, InputFile, OutputFile, Words};
@@ -146,6 +147,8 @@ pub struct Worker {
     accepted: u64,
     outbox: Outbox,
     leaving: bool,
+    /// When what is to be said must be said, although other work is in hand.
+    lingering: Option<Time>,
     /// Whether the next tick has something to hand out.
     stirred: bool,
 }
@@ -169,6 +172,7 @@ impl Worker {
             accepted: 0,
             outbox: Outbox::default(),
             leaving: false,
+            lingering: None,
             stirred: false,
             config,
         }
@@ -191,9 +195,27 @@ impl Worker {
             && !self.stirred
     }
 
-    fn turn(&mut self, out: &mut Vec<Effect>) {
+    fn turn(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.stirred = false;
         self.start(out);
+        let is_busy = !self.running.is_empty() || !self.waiting.is_empty();
+        let due = *self.lingering.get_or_insert(now + LINGER);
+        if self.outbox.is_empty() {
+            self.lingering = None;
+        } else if !is_busy || due <= now {
+            self.lingering = None;
+            self.say(out);
+        }
+        for digest in self.cache.evict() {
+            out.push(Output::Forget {
+                digest,
+                gate: Gate::Now,
+            });
+        }
+    }
+
+    /// Says all that there is to say to the superior.
+    fn say(&mut self, out: &mut Vec<Effect>) {
         self.outbox.flush(
             Gates {
                 recorded: Lsn(0),
@@ -201,12 +223,6 @@ impl Worker {
             },
             out,
         );
-        for digest in self.cache.evict() {
-            out.push(Output::Forget {
-                digest,
-                gate: Gate::Now,
-            });
-        }
     }
 
     fn frame(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {
@@ -361,9 +377,9 @@ impl Machine for Worker {
     type Input = Input<Local>;
     type Output = Effect;
 
-    fn handle(&mut self, _now: Time, input: Self::Input, out: &mut Vec<Self::Output>) {
+    fn handle(&mut self, now: Time, input: Self::Input, out: &mut Vec<Self::Output>) {
         match input {
-            Input::Tick => return self.turn(out),
+            Input::Tick => return self.turn(now, out),
             Input::LinkUp {
                 link,
                 peer,
@@ -392,10 +408,15 @@ impl Machine for Worker {
     }
 
     fn deadline(&self) -> Option<Deadline> {
-        self.stirred.then_some(Deadline {
+        let stirred = self.stirred.then_some(Deadline {
             at: Time(0),
             why: "a turn has something to hand out",
-        })
+        });
+        let lingering = self.lingering.map(|at| Deadline {
+            at,
+            why: "reports have waited for company",
+        });
+        stirred.or(lingering)
     }
 
     fn check(&self) {

@@ -91,16 +91,16 @@ impl Play {
         }
     }
 
-    /// Ends the turn, and those that follow at once.
+    /// Ends the turn, and those that follow at once or when results have waited for company.
     pub fn tick(&mut self) {
         for _ in 0..1_000 {
             self.input(Input::Tick);
-            if self
-                .foreman
-                .deadline()
-                .is_none_or(|deadline| deadline.at > self.now)
-            {
-                return;
+            match self.foreman.deadline() {
+                Some(deadline) if deadline.at <= self.now => {}
+                Some(deadline) if deadline.why == "results have waited for company" => {
+                    self.now = deadline.at;
+                }
+                Some(_) | None => return,
             }
         }
         panic!("the foreman never rests");

@@ -29,8 +29,11 @@ pub struct ForemanOptions {
 }
 
 /// Who may come in.
-const SIDES: [(Role, Side); 3] =
-    [(Role::Foreman, Side::Subordinate), (Role::Worker, Side::Subordinate), (Role::User, Side::User)];
+const SIDES: [(Role, Side); 3] = [
+    (Role::Foreman, Side::Subordinate),
+    (Role::Worker, Side::Subordinate),
+    (Role::User, Side::User),
+];
 
 /// Runs a foreman until it is told to leave.
 ///
@@ -41,7 +44,11 @@ pub fn run_foreman(options: &ForemanOptions) -> Result<(), DaemonError> {
     state::make(&common.state_dir)?;
     let clock = Clock::start();
     let (log, next, events) = state::journal::<Event>(&common.state_dir)?;
-    let wanted = state::Wanted { role: Role::Foreman, site: &options.site, name: options.name.as_deref() };
+    let wanted = state::Wanted {
+        role: Role::Foreman,
+        site: &options.site,
+        name: options.name.as_deref(),
+    };
     let credentials = state::identity(common, &wanted)?;
     let (store, files) = state::store(&common.state_dir)?;
     let config = Config {
@@ -51,7 +58,10 @@ pub fn run_foreman(options: &ForemanOptions) -> Result<(), DaemonError> {
     };
     let foreman = Foreman::new(clock.now(), config, files, events);
     let roles = vec![Role::Master, Role::Foreman];
-    let superior = |address: &SocketAddr| Superior { address: *address, roles: roles.clone() };
+    let superior = |address: &SocketAddr| Superior {
+        address: *address,
+        roles: roles.clone(),
+    };
     runtime()?.block_on(async {
         let (door, port_file) = open_door(common, &credentials, &SIDES)?;
         let (_nobody, local) = mpsc::channel::<Never>(1);

@@ -26,8 +26,11 @@ pub struct MasterOptions {
 }
 
 /// Who may come in.
-const SIDES: [(Role, Side); 3] =
-    [(Role::Foreman, Side::Subordinate), (Role::Worker, Side::Subordinate), (Role::User, Side::User)];
+const SIDES: [(Role, Side); 3] = [
+    (Role::Foreman, Side::Subordinate),
+    (Role::Worker, Side::Subordinate),
+    (Role::User, Side::User),
+];
 
 /// Runs a master until it is told to leave.
 ///
@@ -38,17 +41,27 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
     state::make(&common.state_dir)?;
     let clock = Clock::start();
     let (log, next, events) = state::journal::<Event>(&common.state_dir)?;
-    let wanted = state::Wanted { role: Role::Master, site: "home", name: Some(&options.project) };
+    let wanted = state::Wanted {
+        role: Role::Master,
+        site: "home",
+        name: Some(&options.project),
+    };
     let credentials = state::identity(common, &wanted)?;
     let (store, _) = state::store(&common.state_dir)?;
-    let config = Config { seed: state::draw(), fresh: MasterId(state::draw()) };
+    let config = Config {
+        seed: state::draw(),
+        fresh: MasterId(state::draw()),
+    };
     let master = Master::new(clock.now(), config, events);
     runtime()?.block_on(async {
         let (door, port_file) = open_door(common, &credentials, &SIDES)?;
         if let (Some(register), Some(door)) = (&options.register, &door) {
             let address = door.listener.local_address();
             let written = fs::write(register, format!("{address}\n"));
-            written.map_err(|source| DaemonError::State { path: register.clone(), source })?;
+            written.map_err(|source| DaemonError::State {
+                path: register.clone(),
+                source,
+            })?;
         }
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let setup = Setup {

@@ -21,7 +21,10 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 /// Makes the state directory, for its owner alone.
 pub(super) fn make(dir: &Path) -> Result<(), DaemonError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| DaemonError::State { path: dir.into(), source })
+    made.map_err(|source| DaemonError::State {
+        path: dir.into(),
+        source,
+    })
 }
 
 /// Who the daemon is: who it was before, if that is what it is to be, else newly certified.
@@ -33,8 +36,15 @@ pub(super) fn identity(common: &Common, wanted: &Wanted<'_>) -> Result<Credentia
     {
         return Ok(known);
     }
-    let name = wanted.name.map_or_else(|| format!("{}-{:04x}", host_name(), draw() & 0xffff), ToOwned::to_owned);
-    let peer = Peer { role: wanted.role, site: wanted.site.to_owned(), name };
+    let name = wanted.name.map_or_else(
+        || format!("{}-{:04x}", host_name(), draw() & 0xffff),
+        ToOwned::to_owned,
+    );
+    let peer = Peer {
+        role: wanted.role,
+        site: wanted.site.to_owned(),
+        name,
+    };
     let credentials = authority.issue(&peer)?;
     credentials.save(&common.state_dir)?;
     Ok(credentials)
@@ -50,23 +60,36 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn is(&self, peer: &Peer) -> bool {
-        peer.role == self.role && peer.site == self.site && self.name.is_none_or(|name| name == peer.name)
+        peer.role == self.role
+            && peer.site == self.site
+            && self.name.is_none_or(|name| name == peer.name)
     }
 }
 
-/// The journal of a daemon and what it holds.
-pub(super) fn journal<E: Record>(dir: &Path) -> Result<(Box<dyn Log>, Lsn, Vec<E>), DaemonError> {
+/// The journal of a daemon, the number of its next record, and what it holds.
+type Opened<E> = (Box<dyn Log>, Lsn, Vec<E>);
+
+/// Opens the journal of a daemon.
+pub(super) fn journal<E: Record>(dir: &Path) -> Result<Opened<E>, DaemonError> {
     let path = dir.join("journal");
     let mut events = Vec::new();
     let mut bad: Option<(Lsn, BadRecord)> = None;
-    let (journal, recovery) = Journal::open(&path, Limits { segment_bytes: SEGMENT_BYTES }, |lsn, bytes| {
-        match E::decode(bytes) {
+    let (journal, recovery) = Journal::open(
+        &path,
+        Limits {
+            segment_bytes: SEGMENT_BYTES,
+        },
+        |lsn, bytes| match E::decode(bytes) {
             Ok(event) => events.push(event),
             Err(error) => bad = bad.or(Some((lsn, error))),
-        }
-    })?;
+        },
+    )?;
     if let Some((record, source)) = bad {
-        return Err(DaemonError::Record { path, record: record.0, source });
+        return Err(DaemonError::Record {
+            path,
+            record: record.0,
+            source,
+        });
     }
     if let Some(torn) = recovery.torn {
         tracing::warn!(file = %torn.file.display(), at = torn.at, bytes = torn.bytes, "cut the torn end of the journal");
@@ -82,7 +105,10 @@ impl Log for Kept {
     }
 
     fn commit(&mut self) -> Result<(), String> {
-        self.0.commit().map(|_| ()).map_err(|error| error.to_string())
+        self.0
+            .commit()
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -93,15 +119,25 @@ pub(super) fn store(dir: &Path) -> Result<(Arc<ContentStore>, Vec<FileRef>), Dae
     store.sweep()?;
     let mut files = Vec::new();
     for stored in store.list() {
-        let stored = stored.map_err(|source| DaemonError::State { path: path.clone(), source })?;
-        files.push(FileRef { digest: stored.digest, bytes: stored.size });
+        let stored = stored.map_err(|source| DaemonError::State {
+            path: path.clone(),
+            source,
+        })?;
+        files.push(FileRef {
+            digest: stored.digest,
+            bytes: stored.size,
+        });
     }
     Ok((Arc::new(store), files))
 }
 
 /// The port the daemon had before.
 pub(super) fn last_port(dir: &Path) -> Option<u16> {
-    fs::read_to_string(dir.join("port")).ok()?.trim().parse().ok()
+    fs::read_to_string(dir.join("port"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// Keeps the port for the next start, so that others find the daemon where it was.
@@ -115,7 +151,11 @@ pub(super) fn host_name() -> String {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_string_lossy().into_owned();
     let short: String = name.chars().take(48).collect();
-    if muster_proto::peer::is_name(&short) { short } else { "host".to_owned() }
+    if muster_proto::peer::is_name(&short) {
+        short
+    } else {
+        "host".to_owned()
+    }
 }
 
 /// A random number; the standard library's hasher is keyed by the system.

@@ -43,15 +43,33 @@ pub struct WorkerOptions {
 /// # Errors
 /// See [`DaemonError`].
 pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
-    let WorkerOptions { common, site, name, superior, shape, cache_bytes_max, mother } = options;
+    let WorkerOptions {
+        common,
+        site,
+        name,
+        superior,
+        shape,
+        cache_bytes_max,
+        mother,
+    } = options;
     state::make(&common.state_dir)?;
-    let _lock = DirLock::acquire(&common.state_dir)
-        .map_err(|source| DaemonError::Taken { path: common.state_dir.clone(), source })?;
-    let wanted = state::Wanted { role: Role::Worker, site: &site, name: name.as_deref() };
+    let _lock = DirLock::acquire(&common.state_dir).map_err(|source| DaemonError::Taken {
+        path: common.state_dir.clone(),
+        source,
+    })?;
+    let wanted = state::Wanted {
+        role: Role::Worker,
+        site: &site,
+        name: name.as_deref(),
+    };
     let credentials = state::identity(&common, &wanted)?;
     let (store, files) = state::store(&common.state_dir)?;
-    let config =
-        Config { name: credentials.peer().name.clone(), host: state::host_name(), shape, cache_bytes_max };
+    let config = Config {
+        name: credentials.peer().name.clone(),
+        host: state::host_name(),
+        shape,
+        cache_bytes_max,
+    };
     let worker = Worker::new(config, files);
     let places = Places {
         state: common.state_dir.clone(),
@@ -67,7 +85,10 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
             credentials: Arc::new(credentials),
             journal: None,
             shelf: Shelf::start(store).map_err(DaemonError::System)?,
-            superiors: vec![Superior { address: superior, roles: vec![Role::Foreman, Role::Master] }],
+            superiors: vec![Superior {
+                address: superior,
+                roles: vec![Role::Foreman, Role::Master],
+            }],
             door,
             hands: Runner::new(nursery, Surroundings::of(&site), Tasks::new(), ended),
             local,

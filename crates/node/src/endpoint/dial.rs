@@ -74,7 +74,12 @@ pub async fn dial(
         route,
         tuning::streams_from_listener(kind),
     )));
-    let endpoint = tuning::endpoint(near_end(address), route, None)?;
+    let endpoint = tuning::endpoint(
+        near_end(address),
+        route,
+        quinn::EndpointConfig::default(),
+        None,
+    )?;
     let connecting = endpoint
         .connect_with(config, address, SERVER_NAME)
         .map_err(|source| DialError::Address { address, source })?;

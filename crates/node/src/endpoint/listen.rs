@@ -9,6 +9,7 @@ use quinn::{Endpoint, Incoming, ServerConfig, VarInt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
+use super::continuity;
 use super::link::{Ending, Link};
 use super::tuning::{self, HANDSHAKE, HANDSHAKES_MAX, Route};
 use super::{EndpointError, Guest, Kind, log_refusal, tls};
@@ -54,7 +55,12 @@ pub fn listen(
     } else {
         Route::to(address)
     };
-    let endpoint = tuning::endpoint(address, widest, Some((*general).clone()))?;
+    let endpoint = tuning::endpoint(
+        address,
+        widest,
+        continuity::endpoint_config(credentials),
+        Some((*general).clone()),
+    )?;
     let address = endpoint
         .local_addr()
         .map_err(|source| EndpointError::Socket { address, source })?;

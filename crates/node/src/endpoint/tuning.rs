@@ -134,9 +134,9 @@ pub(super) fn transport(route: Route, streams: Streams) -> TransportConfig {
 pub(super) fn endpoint(
     address: SocketAddr,
     route: Route,
+    mut config: EndpointConfig,
     server: Option<ServerConfig>,
 ) -> Result<Endpoint, EndpointError> {
-    let mut config = EndpointConfig::default();
     match route {
         Route::General => {}
         Route::Loopback => {

@@ -40,14 +40,20 @@ impl Slot {
                     RunEnd::Lost(Loss::WorkerFault)
                 }
             };
-            let told = self.free.send(run).await.is_ok() && self.ended.send(Local::Ended { run, end }).await.is_ok();
+            let told = self.free.send(run).await.is_ok()
+                && self.ended.send(Local::Ended { run, end }).await.is_ok();
             if !told {
                 return;
             }
         }
     }
 
-    async fn run(&mut self, warden: &mut Option<UnixStream>, run: RunId, ask: &ToWarden) -> io::Result<RunEnd> {
+    async fn run(
+        &mut self,
+        warden: &mut Option<UnixStream>,
+        run: RunId,
+        ask: &ToWarden,
+    ) -> io::Result<RunEnd> {
         let stream = match warden {
             Some(stream) => stream,
             None => warden.insert(self.make().await?),

@@ -9,7 +9,9 @@ use muster_worker::{RunEnd, RunReport, Start};
 use crate::warden::{End, Ended, Run};
 
 /// Variables of the worker's own environment that tasks see; everything else is kept from them.
-const PASSED_ON: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL"];
+const PASSED_ON: [&str; 8] = [
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "SHELL",
+];
 
 /// What every task of a worker sees in its environment.
 #[derive(Clone, Debug)]
@@ -20,8 +22,10 @@ pub struct Surroundings {
 impl Surroundings {
     /// The surroundings of tasks at `site`, from this process's environment by allow-list.
     pub fn of(site: &str) -> Self {
-        let mut variables: Vec<(String, String)> =
-            PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?))).collect();
+        let mut variables: Vec<(String, String)> = PASSED_ON
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)))
+            .collect();
         if !variables.iter().any(|(name, _)| name == "PATH") {
             variables.push(("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()));
         }
@@ -42,7 +46,12 @@ pub(super) fn run_of(start: &Start, surroundings: &Surroundings) -> Run {
 
 /// The worker's surroundings, what the attempt is, and what the user asked for; later ones win.
 fn environment(start: &Start, surroundings: &Surroundings) -> Vec<(String, String)> {
-    let Resources { cores_milli, gpus, memory_bytes, disk_bytes } = start.resources;
+    let Resources {
+        cores_milli,
+        gpus,
+        memory_bytes,
+        disk_bytes,
+    } = start.resources;
     let cores = cores_milli.div_ceil(1_000).max(1).to_string();
     let facts = [
         ("MUSTER_TASK_ID", start.attempt.key.task.0.to_string()),
@@ -89,9 +98,24 @@ pub(super) fn end_of(ended: Ended) -> RunEnd {
         }
     };
     let cpu = ended.user + ended.system;
-    let measured = Measured { wall: ended.wall, cpu, rss_bytes_max: ended.rss_bytes_max };
-    let Ended { stdout, stderr, outputs, .. } = ended;
-    RunEnd::Ran(Box::new(RunReport { result, measured, stdout, stderr, outputs }))
+    let measured = Measured {
+        wall: ended.wall,
+        cpu,
+        rss_bytes_max: ended.rss_bytes_max,
+    };
+    let Ended {
+        stdout,
+        stderr,
+        outputs,
+        ..
+    } = ended;
+    RunEnd::Ran(Box::new(RunReport {
+        result,
+        measured,
+        stdout,
+        stderr,
+        outputs,
+    }))
 }
 
 /// A name as the task left it may be one that cannot travel; then only that it is bad does.

@@ -85,9 +85,7 @@ fn the_page_about_the_wire_lists_every_kind_with_its_number_and_senders() {
         cell.parse::<u16>()
             .is_ok_and(|number| Kind::of(number).is_some())
     });
-    let kinds = listed
-        .iter()
-        .filter(|row| row.len() == 5);
+    let kinds = listed.iter().filter(|row| row.len() == 5);
     let found: Vec<[String; 3]> = kinds
         .map(|row| [row[0].clone(), row[1].clone(), row[2].replace(' ', "")])
         .collect();

@@ -177,7 +177,7 @@ fn a_file_swapped_between_hashing_and_moving_is_given_back() {
     let mut source = Source::open(&file, OFlags::NOFOLLOW).unwrap();
     let digest = source.hash().unwrap();
     fs::rename(replacement(&file), &file).unwrap();
-    let draft = fresh_path(&world.store.drafts());
+    let draft = fresh_path(&world.store.drafts()).expect("the system gives random bytes");
     fs::rename(&file, &draft).unwrap();
     assert!(matches!(
         world.store.take_in(source, draft, digest),

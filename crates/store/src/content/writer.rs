@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_proto::Digest;
 use rustix::fs::{FlockOperation, flock};
@@ -89,7 +88,7 @@ pub(super) struct Draft {
 impl Draft {
     fn create(drafts: &Path) -> io::Result<Self> {
         loop {
-            let path = fresh_path(drafts);
+            let path = fresh_path(drafts)?;
             let made = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -175,14 +174,15 @@ pub(super) fn sweep(drafts: &Path) -> io::Result<u64> {
     Ok(swept)
 }
 
-/// A path among the drafts that this process has not used.
-pub(super) fn fresh_path(drafts: &Path) -> PathBuf {
-    static SERIAL: AtomicU64 = AtomicU64::new(0);
-    drafts.join(format!(
-        "{}-{}",
-        std::process::id(),
-        SERIAL.fetch_add(1, Ordering::Relaxed)
-    ))
+/// A path among the drafts that nobody uses: the store is shared by processes whose numbers may be equal, since
+/// each may be the first of a namespace of its own, so only chance keeps them apart.
+pub(super) fn fresh_path(drafts: &Path) -> io::Result<PathBuf> {
+    let mut name = [0; 16];
+    let drawn = rustix::rand::getrandom(&mut name, rustix::rand::GetRandomFlags::empty())?;
+    if drawn < name.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(drafts.join(format!("{:032x}", u128::from_le_bytes(name))))
 }
 
 /// Locks a file if nobody has; false if somebody has, or if it has lost its name.

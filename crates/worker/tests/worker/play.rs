@@ -19,6 +19,7 @@ pub type Ended = (Tried, Result<(), Failure>);
 
 pub struct Play {
     pub worker: Worker,
+    pub now: Time,
     sent: Vec<(LinkId, Frame)>,
     pub fetches: Vec<(LinkId, Digest)>,
     pub closed: Vec<(LinkId, CloseCode)>,
@@ -42,6 +43,7 @@ impl Play {
         };
         Play {
             worker: Worker::new(config, []),
+            now: Time(0),
             sent: Vec::new(),
             fetches: Vec::new(),
             closed: Vec::new(),
@@ -62,7 +64,7 @@ impl Play {
 
     pub fn input(&mut self, input: Input<Local>) {
         let mut out = Vec::new();
-        self.worker.handle(Time(0), input, &mut out);
+        self.worker.handle(self.now, input, &mut out);
         for effect in out {
             match effect {
                 Output::Record(never) => match never {},
@@ -80,12 +82,13 @@ impl Play {
         self.worker.check();
     }
 
-    /// Ends the turn, and those that follow at once.
+    /// Ends the turn, and those that follow at once or when reports have waited for company.
     pub fn tick(&mut self) {
         for _ in 0..1_000 {
             self.input(Input::Tick);
-            if self.worker.deadline().is_none() {
-                return;
+            match self.worker.deadline() {
+                Some(deadline) => self.now = self.now.max(deadline.at),
+                None => return,
             }
         }
         panic!("the worker never rests");

@@ -1,11 +1,12 @@
 //! From assignment to result.
 
-use muster_proto::machine::FetchEnd;
+use muster_proto::limits::LINGER;
+use muster_proto::machine::{FetchEnd, Input};
 use muster_proto::outcome::{Failure, Loss, ReturnedFile};
 use muster_proto::task::{Command, FileRef, TaskBody};
 use muster_proto::wire::{Assign, Assigned, Frame};
 use muster_proto::{Digest, Epoch, RelPath, Resources, TaskId, TemplateId};
-use muster_worker::{RunEnd, RunId};
+use muster_worker::{Local, RunEnd, RunId};
 
 use crate::play::{MASTER, Play, digest, first, report, round, template, told};
 
@@ -228,4 +229,27 @@ fn outputs_whose_names_fit_no_frame_are_a_failure_of_the_task() {
             .iter()
             .any(|frame| matches!(frame, Frame::Reports(_)))
     );
+}
+
+#[test]
+fn a_report_waits_for_company_while_there_is_other_work_and_leaves_at_once_when_there_is_none() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[first(1), first(2)]);
+    let started = play.started();
+    let ended = |n: usize| {
+        let end = RunEnd::Ran(report(Vec::new()));
+        Input::Local(Local::Ended {
+            run: started[n].0,
+            end,
+        })
+    };
+    play.input(ended(0));
+    play.input(Input::Tick);
+    assert_eq!(play.said(link), [], "the other one still runs");
+    play.now = play.now + LINGER;
+    play.input(Input::Tick);
+    assert_eq!(play.said(link).len(), 1, "it has waited long enough");
+    play.input(ended(1));
+    play.input(Input::Tick);
+    assert_eq!(play.said(link).len(), 1, "nothing else is in hand");
 }
