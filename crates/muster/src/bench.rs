@@ -38,7 +38,12 @@ pub struct DispatchArgs {
     #[arg(long)]
     null: bool,
     /// The program that each task is
-    #[arg(long, value_name = "PATH", default_value = "/bin/true", conflicts_with = "null")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/bin/true",
+        conflicts_with = "null"
+    )]
     program: PathBuf,
     /// Worker processes
     #[arg(long, default_value_t = 1)]
@@ -81,17 +86,28 @@ const BARE_THREADS: u32 = 2;
 /// Runs a bench and prints what it measured.
 pub fn run(bench: &Bench) -> Result<(), CliError> {
     let Bench::Dispatch(args) = bench;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let measured = runtime.map_err(DaemonError::System)?.block_on(dispatch(args))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let measured = runtime
+        .map_err(DaemonError::System)?
+        .block_on(dispatch(args))?;
     print(&measured, args.json);
     Ok(())
 }
 
 async fn dispatch(args: &DispatchArgs) -> Result<Measured, CliError> {
-    let host = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-    let cores = args.cores.unwrap_or_else(|| (host / args.workers.max(1)).max(1));
+    let host =
+        thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let cores = args
+        .cores
+        .unwrap_or_else(|| (host / args.workers.max(1)).max(1));
     let clock = Clock::start();
-    let spawn_limit_per_s = if args.null { None } else { Some(bare_loop(clock, &args.program, args.tasks.min(4_000))?) };
+    let spawn_limit_per_s = if args.null {
+        None
+    } else {
+        Some(bare_loop(clock, &args.program, args.tasks.min(4_000))?)
+    };
     let dir = tempfile::tempdir().map_err(|source| CliError::file(&env::temp_dir(), source))?;
     let plan = Plan {
         sites: 1,
@@ -103,7 +119,11 @@ async fn dispatch(args: &DispatchArgs) -> Result<Measured, CliError> {
     let federation = Federation::start(plan).await?;
     let client = federation.client();
     let idle_ms = idle(clock, client).await?;
-    let command = if args.null { Command::Noop } else { Command::Exec(words(&args.program)?) };
+    let command = if args.null {
+        Command::Noop
+    } else {
+        Command::Exec(words(&args.program)?)
+    };
     let (seconds, failed) = burst(clock, client, &template(command), args.tasks).await?;
     let master_rss_bytes = client.status().await?.rss_bytes;
     federation.stop().await;
@@ -125,13 +145,25 @@ fn print(measured: &Measured, json: bool) {
     if json {
         return println!("{}", serde_json::json!(measured));
     }
-    let Measured { tasks, seconds, tasks_per_s, idle_ms, .. } = measured;
+    let Measured {
+        tasks,
+        seconds,
+        tasks_per_s,
+        idle_ms,
+        ..
+    } = measured;
     println!("{tasks} tasks in {seconds:.2} s: {tasks_per_s:.0} tasks/s");
     if let (Some(limit), Some(ratio)) = (measured.spawn_limit_per_s, measured.ratio) {
         println!("bare loop on two threads: {limit:.0} tasks/s; ratio {ratio:.2}");
     }
-    println!("one idle no-op task: median {:.2} ms, p99 {:.2} ms", idle_ms.median, idle_ms.p99);
-    println!("resident in the master: {} MiB", measured.master_rss_bytes >> 20);
+    println!(
+        "one idle no-op task: median {:.2} ms, p99 {:.2} ms",
+        idle_ms.median, idle_ms.p99
+    );
+    println!(
+        "resident in the master: {} MiB",
+        measured.master_rss_bytes >> 20
+    );
 }
 
 /// All tasks at once: seconds from the first submit to the last outcome, and how many failed.
@@ -146,14 +178,29 @@ async fn burst(
     let mut watching = client.watch(vec![(first, last)]).await?;
     let begun = clock.now();
     let bodies = vec![TaskBody::default(); tasks as usize];
-    let submitted = async { client.submit(template, bodies).await.map_err(CliError::from) };
+    let submitted = async {
+        client
+            .submit(template, bodies)
+            .await
+            .map_err(CliError::from)
+    };
     let received = async {
         let (mut left, mut failed) = (u64::from(tasks), 0);
         while left > 0 {
-            let Some(outcomes) = watching.next().await? else { break };
-            failed += outcomes.outcomes.iter().filter(|outcome| !outcome.is_done()).count() as u64;
+            let Some(outcomes) = watching.next().await? else {
+                break;
+            };
+            failed += outcomes
+                .outcomes
+                .iter()
+                .filter(|outcome| !outcome.is_done())
+                .count() as u64;
             left -= outcomes.outcomes.len() as u64;
-            let done: Vec<TaskId> = outcomes.outcomes.iter().map(|outcome| outcome.task).collect();
+            let done: Vec<TaskId> = outcomes
+                .outcomes
+                .iter()
+                .map(|outcome| outcome.task)
+                .collect();
             client.delivered(&done).await?;
         }
         Ok::<u64, CliError>(failed)
@@ -174,7 +221,10 @@ async fn idle(clock: Clock, client: &Client) -> Result<Idle, CliError> {
     }
     times.sort_unstable();
     let at = |percent: usize| times[times.len() * percent / 100] as f64 / 1e3;
-    Ok(Idle { median: at(50), p99: at(99) })
+    Ok(Idle {
+        median: at(50),
+        p99: at(99),
+    })
 }
 
 /// Starts and awaits `program` on two threads with nothing around it; runs per second.
@@ -184,13 +234,18 @@ fn bare_loop(clock: Clock, program: &Path, runs: u32) -> Result<f64, CliError> {
     let spin = || {
         (0..each).try_for_each(|_| {
             let mut process = Process::new(program);
-            process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            process
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             process.status().map(|_| ())
         })
     };
     let ended = thread::scope(|scope| {
         let threads: Vec<_> = (0..BARE_THREADS).map(|_| scope.spawn(spin)).collect();
-        threads.into_iter().all(|thread| matches!(thread.join(), Ok(Ok(()))))
+        threads
+            .into_iter()
+            .all(|thread| matches!(thread.join(), Ok(Ok(()))))
     });
     if !ended {
         return Err(CliError::file(program, io::ErrorKind::NotFound.into()));
@@ -199,7 +254,9 @@ fn bare_loop(clock: Clock, program: &Path, runs: u32) -> Result<f64, CliError> {
 }
 
 fn words(program: &Path) -> Result<Words, CliError> {
-    let absolute = env::current_dir().map(|dir| dir.join(program)).unwrap_or_else(|_| program.to_owned());
+    let absolute = env::current_dir()
+        .map(|dir| dir.join(program))
+        .unwrap_or_else(|_| program.to_owned());
     let words = absolute.to_str().and_then(|text| Words::new(&[text]).ok());
     words.ok_or_else(|| CliError::file(program, io::ErrorKind::InvalidFilename.into()))
 }
