@@ -1,6 +1,6 @@
 //! Where logs go: standard error, as text or JSON lines.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use tracing_subscriber::EnvFilter;
 
@@ -24,15 +24,12 @@ pub fn begin(voice: Voice) {
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(false)
         .with_writer(io::stderr);
     // Fails only if logging has begun before, which a process does once.
     let _begun = match voice {
-        Voice::Command => builder
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .try_init(),
-        Voice::Daemon => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+        Voice::Command => builder.without_time().with_target(false).try_init(),
+        Voice::Daemon => builder.try_init(),
         Voice::DaemonJson => builder.json().flatten_event(true).try_init(),
     };
 }
