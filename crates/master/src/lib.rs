@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
+use muster_proto::task::FileRef;
 use muster_proto::wire::{CloseCode, Frame, StatusReply, TaskCounts};
 use muster_proto::{
     Attempt, Digest, Epoch, LinkId, Lsn, MasterId, TaskId, TaskKey, TemplateId, Time, Try,
@@ -35,7 +36,7 @@ use muster_sched::{ClassId, ClassSpec, Crew, Gates, Outbox, Sched};
 
 use crate::leases::Live;
 use crate::recovery::Recovery;
-use crate::results::Fetches;
+use crate::results::{Fetches, Unneeded};
 use crate::story::Story;
 use crate::users::{Cancellation, Watcher};
 
@@ -69,6 +70,8 @@ pub struct Master {
     fetches: Fetches,
     /// How many results on their way have each file.
     landing: BTreeMap<Digest, u32>,
+    /// Files that nothing refers to, by when they may be given up.
+    unneeded: Unneeded,
     /// Files that may be needed no more, until the end of the turn.
     strays: Vec<Digest>,
     watchers: BTreeMap<LinkId, Watcher>,
@@ -85,7 +88,14 @@ pub struct Master {
 
 impl Master {
     /// A master on the facts of its journal; `replay` is empty for a new one.
-    pub fn new(now: Time, config: Config, replay: impl IntoIterator<Item = Event>) -> Self {
+    ///
+    /// Of the `files` in its store, those that nothing refers to are given up after a while.
+    pub fn new(
+        now: Time,
+        config: Config,
+        files: impl IntoIterator<Item = FileRef>,
+        replay: impl IntoIterator<Item = Event>,
+    ) -> Self {
         let mut book = Book::default();
         let mut lsn = Lsn(0);
         for event in replay {
@@ -115,7 +125,8 @@ impl Master {
             recovery,
             fetches: Fetches::default(),
             landing: BTreeMap::new(),
-            strays: Vec::new(),
+            unneeded: Unneeded::default(),
+            strays: files.into_iter().map(|file| file.digest).collect(),
             watchers: BTreeMap::new(),
             cancellations: VecDeque::new(),
             outbox: Outbox::default(),
@@ -165,7 +176,7 @@ impl Master {
             },
             out,
         );
-        self.forget_files(out);
+        self.forget_files(now, out);
     }
 
     fn frame(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {
@@ -305,6 +316,7 @@ impl Machine for Master {
         [
             stirred,
             recovery,
+            self.unneeded.deadline(),
             self.crew.deadline(),
             self.sched.deadline(),
         ]

@@ -1,9 +1,10 @@
 //! Reports from below: which count, which files they bring, what follows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use muster_proto::batch::cut;
-use muster_proto::machine::{FetchEnd, Gate, Output};
+use muster_proto::limits::UNNEEDED_GRACE;
+use muster_proto::machine::{Deadline, FetchEnd, Gate, Output};
 use muster_proto::outcome::{End, Loss, Outcome, Ran, Report, Verdict};
 use muster_proto::wire::{Reports, Started};
 use muster_proto::{Digest, LinkId, TaskId, Time, Try};
@@ -25,6 +26,42 @@ pub(crate) struct Fetch {
     bytes: u64,
     tries: u8,
     tasks: BTreeSet<TaskId>,
+}
+
+/// Files that nothing refers to, by when they may be given up.
+#[derive(Debug, Default)]
+pub(crate) struct Unneeded {
+    queue: VecDeque<(Time, Digest)>,
+    /// When each was last noted; an earlier place in the queue means nothing.
+    due: BTreeMap<Digest, Time>,
+}
+
+impl Unneeded {
+    fn note(&mut self, now: Time, digest: Digest) {
+        let due = now + UNNEEDED_GRACE;
+        self.queue.push_back((due, digest));
+        self.due.insert(digest, due);
+    }
+
+    /// The next file whose while is over by `now`.
+    fn due(&mut self, now: Time) -> Option<Digest> {
+        while let Some((due, digest)) = self.queue.front().copied().filter(|(due, _)| *due <= now) {
+            self.queue.pop_front();
+            if self.due.get(&digest) == Some(&due) {
+                self.due.remove(&digest);
+                return Some(digest);
+            }
+        }
+        None
+    }
+
+    /// When the first while ends.
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.queue.front().map(|(at, _)| Deadline {
+            at: *at,
+            why: "files that nothing refers to may go",
+        })
+    }
 }
 
 impl Master {
@@ -307,18 +344,24 @@ impl Master {
         }
     }
 
-    /// Gives up files that neither the book nor a result on its way refers to any more.
-    pub(crate) fn forget_files(&mut self, out: &mut Vec<Effect>) {
+    /// Gives up files that neither the book nor a result on its way has referred to for a while.
+    ///
+    /// The while is for users who were told that a file is here and are about to submit tasks that need it.
+    pub(crate) fn forget_files(&mut self, now: Time, out: &mut Vec<Effect>) {
         let mut unneeded = std::mem::take(&mut self.strays);
         unneeded.extend(self.book.take_orphans());
         unneeded.sort_unstable();
         unneeded.dedup();
-        unneeded.retain(|digest| !self.book.refers(*digest) && !self.landing.contains_key(digest));
         for digest in unneeded {
-            out.push(Output::Forget {
-                digest,
-                gate: Gate::Durable(self.lsn),
-            });
+            self.unneeded.note(now, digest);
+        }
+        while let Some(digest) = self.unneeded.due(now) {
+            if !self.book.refers(digest) && !self.landing.contains_key(&digest) {
+                out.push(Output::Forget {
+                    digest,
+                    gate: Gate::Durable(self.lsn),
+                });
+            }
         }
     }
 

@@ -73,6 +73,9 @@ pub const PLACEMENTS_PER_CALL_MAX: usize = 4_096;
 /// How long a report waits for company while there is other work in hand: at thousands of tasks a second it saves
 /// most frames, packets and commits; a superior with a hoard below it does not miss it.
 pub const LINGER: Span = Span::millis(5);
+/// When a master gives a file up that nothing refers to: longer than a user takes from learning that the file is
+/// there to submitting a task that needs it.
+pub const UNNEEDED_GRACE: Span = Span::secs(60);
 /// When a lost worker's tasks are leased again: it may only be changing networks.
 pub const WORKER_GRACE: Span = Span::secs(15);
 /// When a lost foreman's tasks are leased again (F5): its workers go on meanwhile.

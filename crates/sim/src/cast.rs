@@ -131,7 +131,7 @@ impl Brain for Cast {
         match part.clone() {
             Part::Master { seed, queue } => {
                 let config = muster_master::Config { seed, fresh: queue };
-                Cast::Master(Box::new(Master::new(now, config, facts(records))))
+                Cast::Master(Box::new(Master::new(now, config, files, facts(records))))
             }
             Part::Foreman {
                 name,

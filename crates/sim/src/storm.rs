@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use muster_proto::limits::UNNEEDED_GRACE;
 use muster_proto::{Role, Span, TaskKey, Time};
 
 pub use report::{Failure, Report};
@@ -308,7 +309,7 @@ fn find(world: &mut Sea, checker: &'static str, what: String, tasks: Vec<TaskKey
 pub const CALM_MAX: Span = Span::secs(600);
 
 /// How long after the end the last writes are durable and the last files given up.
-const SETTLED: Span = Span::secs(10);
+const SETTLED: Span = Span(UNNEEDED_GRACE.0 + Span::secs(10).0);
 
 #[cfg(test)]
 mod tests;

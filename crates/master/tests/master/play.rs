@@ -41,7 +41,7 @@ impl Play {
             fresh: MASTER,
         };
         let mut play = Play {
-            master: Master::new(now, config, journal.clone()),
+            master: Master::new(now, config, [], journal.clone()),
             now,
             journal,
             sent: Vec::new(),

@@ -1,5 +1,6 @@
 //! What people ask for: submits, watches, cancellations, explanations.
 
+use muster_proto::limits::UNNEEDED_GRACE;
 use muster_proto::limits::{EXPLAINED_MAX, OUTCOMES_OUT_MAX};
 use muster_proto::machine::{FetchEnd, Input};
 use muster_proto::outcome::{Outcome, Verdict};
@@ -245,6 +246,12 @@ fn files_are_forgotten_when_nothing_refers_to_them() {
     assert_eq!(play.forgotten, []);
     let user = play.user();
     play.delivered(user, &[1]);
+    assert_eq!(
+        play.forgotten,
+        [],
+        "a user may be about to ask for it again"
+    );
+    play.pass(UNNEEDED_GRACE);
     assert_eq!(play.forgotten, [crate::play::digest(1)]);
 }
 

@@ -1,6 +1,7 @@
 //! A standing master.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,6 +33,37 @@ const SIDES: [(Role, Side); 3] = [
     (Role::User, Side::User),
 ];
 
+/// Where this user's commands find the master, as long as it can be reached there.
+#[derive(Debug)]
+struct Registration(Option<(PathBuf, String)>);
+
+impl Registration {
+    fn write(
+        path: Option<PathBuf>,
+        address: Option<SocketAddr>,
+    ) -> Result<Registration, DaemonError> {
+        let entry = path.zip(address.map(|address| format!("{address}\n")));
+        if let Some((path, text)) = &entry {
+            fs::write(path, text).map_err(|source| DaemonError::State {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        Ok(Registration(entry))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // Another master of the project may have taken the entry over; then it is not ours to remove.
+        if let Some((path, text)) = &self.0
+            && fs::read_to_string(path).is_ok_and(|found| found == *text)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 /// Runs a master until it is told to leave.
 ///
 /// # Errors
@@ -47,22 +79,16 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
         name: Some(&options.project),
     };
     let credentials = state::identity(common, &wanted)?;
-    let (store, _) = state::store(&common.state_dir)?;
+    let (store, files) = state::store(&common.state_dir)?;
     let config = Config {
         seed: state::draw(),
         fresh: MasterId(state::draw()),
     };
-    let master = Master::new(clock.now(), config, events);
+    let master = Master::new(clock.now(), config, files, events);
     runtime()?.block_on(async {
         let (door, port_file) = open_door(common, &credentials, &SIDES)?;
-        if let (Some(register), Some(door)) = (&options.register, &door) {
-            let address = door.listener.local_address();
-            let written = fs::write(register, format!("{address}\n"));
-            written.map_err(|source| DaemonError::State {
-                path: register.clone(),
-                source,
-            })?;
-        }
+        let address = door.as_ref().map(|door| door.listener.local_address());
+        let registration = Registration::write(options.register.clone(), address)?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let setup = Setup {
             clock,
@@ -78,7 +104,7 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
             grace: LEAVE_GRACE,
         };
         driver::run(master, setup).await?;
-        drop(port_file);
+        drop((port_file, registration));
         Ok(())
     })
 }
