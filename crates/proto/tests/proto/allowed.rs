@@ -24,7 +24,7 @@ fn senders(kind: Kind) -> &'static str {
         Kind::CancelTasks => "    u",
         Kind::Cancelled => "m    ",
         Kind::Status => "    u",
-        Kind::StatusReply => "mf   ",
+        Kind::StatusReply => "mfw  ",
         Kind::Explain => "    u",
         Kind::Explained => "m    ",
     }
