@@ -66,7 +66,7 @@ pub fn cancel(args: &CancelArgs) -> Result<Exit, CliError> {
 
 /// Prints the story of a task.
 pub fn explain(args: &ExplainArgs) -> Result<Exit, CliError> {
-    let task = select::task(&args.task).ok_or_else(|| CliError::Selector {
+    let task = select::task(&args.task).ok_or_else(|| CliError::OneTask {
         text: args.task.clone(),
     })?;
     let lines = with_client(&args.master, async |client| {

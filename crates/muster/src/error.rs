@@ -111,6 +111,12 @@ pub enum CliError {
         /// The text.
         text: String,
     },
+    /// A text is not the number of one task.
+    #[error("{text:?} is not the number of one task: write it such as 17 or t17")]
+    OneTask {
+        /// The text.
+        text: String,
+    },
     /// Nothing was submitted from here yet.
     #[error("nothing was submitted to {name} from here, so there is no last")]
     NoLast {
@@ -159,7 +165,7 @@ impl CliError {
             CliError::Runtime(_) => "MU0107",
             CliError::NoProject { .. } => "MU0309",
             CliError::WhichProject { .. } => "MU0310",
-            CliError::Selector { .. } => "MU0311",
+            CliError::Selector { .. } | CliError::OneTask { .. } => "MU0311",
             CliError::NoLast { .. } => "MU0312",
             CliError::Impossible { .. } => "MU0501",
             CliError::Ensemble(error) => ensemble_code(error),
@@ -174,6 +180,7 @@ impl CliError {
             CliError::NoAddress { .. }
             | CliError::WhichProject { .. }
             | CliError::Selector { .. }
+            | CliError::OneTask { .. }
             | CliError::NoLast { .. }
             | CliError::Ensemble(_) => Exit::Usage,
             CliError::NoProject { .. } => Exit::Unreachable,
