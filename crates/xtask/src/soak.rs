@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: many seeds of the simulator, and the tests of real processes again and again.
+//! `cargo xtask soak`: many seeds of the simulator, and the tests of real processes, with long stories, again and again.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::steps::{Steps, Stop};
+use crate::suite::Stories;
 use crate::{cargo, numbers, suite};
 
 /// Runs until something fails or all rounds are done.
@@ -30,7 +31,7 @@ fn run_steps(steps: &mut Steps, muster: &Path, seeds: u64, rounds: u64) -> Resul
     suite::build(steps)?;
     suite::storm(steps, muster, &seeds.to_string())?;
     for round in 1..=rounds {
-        let summary = suite::tests(steps, &["--package", "muster-tests"], muster)?;
+        let summary = suite::tests(steps, &["--package", "muster-tests"], muster, Stories::Long)?;
         println!("round {round} of {rounds}: {summary}");
     }
     Ok(())

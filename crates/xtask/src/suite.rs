@@ -38,23 +38,38 @@ pub fn build(steps: &mut Steps) -> Result<(), Stop> {
     )
 }
 
+/// How long the stories of crashes and cuts are that the tests of real processes tell.
+#[derive(Clone, Copy)]
+pub enum Stories {
+    /// Seconds each.
+    Short,
+    /// Minutes each.
+    Long,
+}
+
 /// Runs the tests of `what` (cargo's words for packages) and returns one line that sums them up.
-pub fn tests(steps: &mut Steps, what: &[&str], muster: &Path) -> Result<String, Stop> {
-    if cargo::has_nextest() {
-        let mut command = cargo::command(&["nextest", "run"]);
-        let lines = steps.read(
-            "tests",
-            command.args(what).env("MUSTER_BIN", muster),
-            Report::Stderr,
-        )?;
+pub fn tests(
+    steps: &mut Steps,
+    what: &[&str],
+    muster: &Path,
+    stories: Stories,
+) -> Result<String, Stop> {
+    let nextest = cargo::has_nextest();
+    let mut command = cargo::command(if nextest {
+        &["nextest", "run"]
+    } else {
+        &["test"]
+    });
+    command.args(what).env("MUSTER_BIN", muster);
+    match stories {
+        Stories::Short => command.env_remove("MUSTER_SOAK"),
+        Stories::Long => command.env("MUSTER_SOAK", "1"),
+    };
+    if nextest {
+        let lines = steps.read("tests", &mut command, Report::Stderr)?;
         Ok(nextest_summary(&lines))
     } else {
-        let mut command = cargo::command(&["test"]);
-        let lines = steps.read(
-            "tests",
-            command.args(what).env("MUSTER_BIN", muster),
-            Report::Stdout,
-        )?;
+        let lines = steps.read("tests", &mut command, Report::Stdout)?;
         Ok(harness_summary(&lines))
     }
 }
@@ -79,7 +94,7 @@ fn run_steps(steps: &mut Steps, muster: &Path) -> Result<String, Stop> {
     ];
     steps.run("clippy", &mut cargo::command(&clippy))?;
     build(steps)?;
-    let summary = tests(steps, &["--workspace"], muster)?;
+    let summary = tests(steps, &["--workspace"], muster, Stories::Short)?;
     if cargo::has_nextest() {
         // nextest runs no examples of the documentation; plain `cargo test` does.
         steps.run(
@@ -121,16 +136,21 @@ fn nextest_summary(lines: &[String]) -> String {
     )
 }
 
-/// Adds up the `test result:` lines that each test binary prints under plain `cargo test`.
+/// Returns what each test binary printed of its end under plain `cargo test`, and the sum.
 fn harness_summary(lines: &[String]) -> String {
-    let results: Vec<&String> = lines
+    let results: Vec<&str> = lines
         .iter()
+        .map(String::as_str)
         .filter(|line| line.starts_with("test result: "))
         .collect();
     let count = |what: &str| -> u64 { results.iter().filter_map(|line| counted(line, what)).sum() };
     let (passed, failed, ignored) = (count("passed"), count("failed"), count("ignored"));
     let run = passed + failed;
-    format!("Summary: {run} tests run: {passed} passed, {failed} failed, {ignored} ignored")
+    let binaries = results.len();
+    format!(
+        "{}\nSummary: {run} tests run in {binaries} binaries: {passed} passed, {failed} failed, {ignored} ignored",
+        results.join("\n")
+    )
 }
 
 fn counted(line: &str, what: &str) -> Option<u64> {
@@ -155,11 +175,14 @@ mod tests {
         let report = lines(
             "running 2 tests\n\
              test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             running 41 tests\n\
              test result: ok. 40 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s",
         );
         assert_eq!(
             harness_summary(&report),
-            "Summary: 42 tests run: 42 passed, 0 failed, 1 ignored"
+            "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             test result: ok. 40 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s\n\
+             Summary: 42 tests run in 2 binaries: 42 passed, 0 failed, 1 ignored"
         );
     }
 
