@@ -1,6 +1,6 @@
 //! Files named by what is in them.
 //!
-//! A cache: `objects/ab/<digest>` holds the contents of that digest, read-only; `objects-x/ab/<digest>` the same as a
+//! A cache: `objects/a/<digest>` holds the contents of that digest, read-only; `objects-x/a/<digest>` the same as a
 //! program; `tmp/` what is being written. A name appears only when its bytes are whole and verified, so several
 //! processes (a worker and its wardens) share a store without any lock.
 //!
@@ -209,7 +209,8 @@ impl ContentStore {
 
     fn path_for(&self, digest: Digest, usage: Use) -> PathBuf {
         let name = digest.to_string();
-        self.objects(usage).join(&name[..2]).join(name)
+        // Sixteen directories: a small store is soon made and removed, and file systems index large ones.
+        self.objects(usage).join(&name[..1]).join(name)
     }
 
     fn objects(&self, usage: Use) -> PathBuf {

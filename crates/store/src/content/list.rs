@@ -19,7 +19,7 @@ pub struct Stored {
     pub mtime_ns: i128,
 }
 
-/// The contents of a store, in the order of the first byte of their digests.
+/// The contents of a store, in the order of the first digit of their digests.
 #[derive(Debug)]
 pub struct Listing {
     objects: PathBuf,
@@ -33,7 +33,7 @@ impl ContentStore {
     pub fn list(&self) -> Listing {
         Listing {
             objects: self.objects(Use::Data),
-            dirs: 0..=u8::MAX,
+            dirs: 0..=0xf,
             open: None,
         }
     }
@@ -51,7 +51,7 @@ impl Iterator for Listing {
                 },
                 None => self.open = None,
             }
-            let dir = self.objects.join(format!("{:02x}", self.dirs.next()?));
+            let dir = self.objects.join(format!("{:x}", self.dirs.next()?));
             match fs::read_dir(dir) {
                 Ok(entries) => self.open = Some(entries),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
