@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use muster_node::clock::Clock;
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
@@ -16,78 +15,54 @@ use crate::wait::{LONG, SOON, pass, span, until_true};
 #[test]
 fn every_task_has_one_outcome_whoever_is_killed() {
     let home = Home::new();
-    let (tasks, kills) = if soaking() { (2_000, 20) } else { (400, 6) };
+    let (tasks, faults) = if soaking() { (2_000, 20) } else { (400, 6) };
     let mut story = Story::begin(&home, tasks);
     let mut dice = Dice::thrown(2);
-    let mut accounted = BTreeMap::new();
-    for kill in 0..kills {
+    for kind in [Fault::KillMaster, Fault::KillForeman, Fault::KillWorker]
+        .into_iter()
+        .cycle()
+        .take(faults)
+    {
         story.watch(Duration::from_millis(200 + dice.below(1_000)));
-        // Each kind in turn, so that a short story has them all.
-        match kill % 3 {
-            0 => {
-                accounted.insert(kill, story.kill_master(kill));
-            }
-            1 => {
-                let foreman = &mut story.foremen[dice.below(2) as usize];
-                foreman.kill();
-                foreman.start();
-            }
-            _ => {
-                let worker = &mut story.workers[dice.below(4) as usize];
-                worker.kill();
-                worker.start();
-            }
+        story.suffer(kind, &mut dice);
+    }
+    story.end(tasks, |ledger, accounted| {
+        let known = accounted.iter().any(|(_, tasks)| !tasks.is_empty());
+        assert!(known, "a kill came when there was something to lose");
+        for (note, before) in accounted {
+            let again = started_after(ledger, note);
+            let twice: Vec<&u64> = again.intersection(before).collect();
+            assert!(
+                twice.is_empty(),
+                "accounted before {note}, and started after it: {twice:?}"
+            );
         }
-    }
-    let ledger = story.end(tasks);
-    assert!(
-        accounted.values().any(|tasks| !tasks.is_empty()),
-        "the kills came when there was something to lose"
-    );
-    for (kill, before) in accounted {
-        let again = started_after(&ledger, kill);
-        let twice: Vec<&u64> = again.intersection(&before).collect();
-        assert!(
-            twice.is_empty(),
-            "accounted before kill {kill}, and started after it: {twice:?}"
+        assert_eq!(
+            ledger.ends().len() as u64,
+            tasks,
+            "each task came to its end"
         );
-    }
-    assert!(
-        ledger.ends().len() as u64 == tasks,
-        "each task came to its end"
-    );
+    });
 }
 
 /// M7, F4: workers and foremen hold what they have while whoever is above them is away.
 #[test]
 fn nothing_runs_twice_when_masters_and_foremen_are_killed_and_paused() {
     let home = Home::new();
-    let tasks = if soaking() { 1_000 } else { 200 };
+    let (tasks, faults) = if soaking() { (1_000, 12) } else { (200, 4) };
     let mut story = Story::begin(&home, tasks);
     let mut dice = Dice::thrown(5);
-    for kill in 0..if soaking() { 12 } else { 4 } {
+    let kinds = [
+        Fault::KillMaster,
+        Fault::KillForeman,
+        Fault::PauseMaster,
+        Fault::PauseForeman,
+    ];
+    for kind in kinds.into_iter().cycle().take(faults) {
         story.watch(Duration::from_millis(200 + dice.below(800)));
-        match kill % 4 {
-            0 => drop(story.kill_master(kill)),
-            1 => {
-                let foreman = &mut story.foremen[dice.below(2) as usize];
-                foreman.kill();
-                foreman.start();
-            }
-            2 => {
-                story.master.signal(Signal::STOP);
-                pass(Duration::from_millis(500 + dice.below(1_000)));
-                story.master.signal(Signal::CONT);
-            }
-            _ => {
-                let foreman = &story.foremen[dice.below(2) as usize];
-                foreman.signal(Signal::STOP);
-                pass(Duration::from_millis(500 + dice.below(1_000)));
-                foreman.signal(Signal::CONT);
-            }
-        }
+        story.suffer(kind, &mut dice);
     }
-    story.end(tasks).assert_each_once(tasks);
+    story.end(tasks, |ledger, _| ledger.assert_each_once(tasks));
 }
 
 #[test]
@@ -112,6 +87,16 @@ fn what_is_submitted_before_a_kill_is_there_after_it() {
     }
 }
 
+/// What happens to a process of the federation.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    KillMaster,
+    KillForeman,
+    KillWorker,
+    PauseMaster,
+    PauseForeman,
+}
+
 /// A federation at work, with somebody who waits for its tasks.
 struct Story<'a> {
     home: &'a Home,
@@ -120,6 +105,8 @@ struct Story<'a> {
     foremen: Vec<Daemon<'a>>,
     workers: Vec<Daemon<'a>>,
     waiting: Running,
+    /// The driver's note of each kill of the master, and what its journal said then was accounted for.
+    accounted: Vec<(String, BTreeSet<u64>)>,
 }
 
 impl<'a> Story<'a> {
@@ -163,6 +150,7 @@ impl<'a> Story<'a> {
             foremen,
             workers,
             waiting,
+            accounted: Vec::new(),
         }
     }
 
@@ -180,37 +168,51 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Kills the master; returns what its journal says was accounted for, and starts it again.
-    fn kill_master(&mut self, kill: u64) -> BTreeSet<u64> {
-        self.master.kill();
-        self.ledger.note(&format!("kill {kill}"));
+    /// Does harm, and has the harmed go on.
+    fn suffer(&mut self, fault: Fault, dice: &mut Dice) {
+        let pause = Duration::from_millis(500 + dice.below(1_000));
+        let (foreman, worker) = (dice.below(2) as usize, dice.below(4) as usize);
+        let note = format!(
+            "{} {fault:?} foreman {foreman} worker {worker}",
+            self.ledger.lines().len()
+        );
+        self.ledger.note(&note);
+        match fault {
+            Fault::KillMaster => {
+                self.master.kill();
+                // Noted once more: what has started before this was ordered before the kill.
+                let note = format!("{note}, dead");
+                self.ledger.note(&note);
+                self.accounted.push((note, self.journaled()));
+                self.master.start();
+            }
+            Fault::KillForeman => self.foremen[foreman].kill_and_start(),
+            Fault::KillWorker => self.workers[worker].kill_and_start(),
+            Fault::PauseMaster => self.master.pause(pause),
+            Fault::PauseForeman => self.foremen[foreman].pause(pause),
+        }
+    }
+
+    /// The tasks that the master's journal says are accounted for.
+    fn journaled(&self) -> BTreeSet<u64> {
         let state = self.master.state_dir().display().to_string();
         let export = self
             .home
             .run(&["journal", "export", &state], SOON)
             .ended_with(0);
-        self.master.start();
         let lines = export.json_lines();
-        let outcomes = lines
+        let accounted = lines
             .iter()
-            .filter_map(|line| line["event"]["accounted"].as_array())
-            .flatten();
-        outcomes
+            .filter_map(|line| line["event"]["accounted"].as_array());
+        accounted
+            .flatten()
             .filter_map(|outcome| outcome["task"].as_u64())
             .collect()
     }
 
-    /// Waits for the end, and checks that each of the tasks has exactly one outcome.
-    fn end(self, tasks: u64) -> Ledger {
-        let Story {
-            home,
-            ledger,
-            mut master,
-            foremen,
-            workers,
-            waiting,
-        } = self;
-        let waited = waiting.finish(LONG).ended_with(0);
+    /// Waits for the end, checks that each of the tasks has exactly one outcome, and has the ledger judged.
+    fn end(mut self, tasks: u64, judge: impl FnOnce(&Ledger, &[(String, BTreeSet<u64>)])) {
+        let waited = self.waiting.finish(LONG).ended_with(0);
         let mut outcomes: BTreeMap<u64, u64> = BTreeMap::new();
         for outcome in waited.json_lines() {
             assert_eq!(outcome["ok"], true, "{outcome}");
@@ -220,20 +222,20 @@ impl<'a> Story<'a> {
         }
         let once: BTreeMap<u64, u64> = (1..=tasks).map(|task| (task, 1)).collect();
         assert_eq!(outcomes, once, "one outcome for each task");
-        let status = home
+        let status = self
+            .home
             .run(&["status", "--project", "p", "--json"], SOON)
             .ended_with(0)
             .json();
         obeys(&status);
-        let counts = &status["tasks"];
+        let count = |name: &str| status["tasks"][name].as_u64();
         assert_eq!(
-            (&counts["submitted"], &counts["delivered"]),
-            (&tasks.into(), &tasks.into()),
+            (count("submitted"), count("delivered")),
+            (Some(tasks), Some(tasks)),
             "{status}"
         );
-        drop((workers, foremen));
-        assert!(master.leave().success());
-        ledger
+        judge(&self.ledger, &self.accounted);
+        assert!(self.master.leave().success());
     }
 }
 
@@ -252,9 +254,9 @@ fn obeys(status: &Value) {
     );
 }
 
-/// The tasks that started after the driver noted `kill`.
-fn started_after(ledger: &Ledger, kill: u64) -> BTreeSet<u64> {
-    let note = Line::Driver(format!("driver kill {kill}"));
+/// The tasks that started after the driver's note.
+fn started_after(ledger: &Ledger, note: &str) -> BTreeSet<u64> {
+    let note = Line::Driver(format!("driver {note}"));
     let lines = ledger.lines().into_iter().skip_while(|line| *line != note);
     let tasks = lines.filter_map(|line| match line {
         Line::Start { task, .. } => Some(task),

@@ -3,11 +3,12 @@
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::home::Home;
-use crate::wait::{SOON, until};
+use crate::wait::{SOON, pass, until};
 
 /// A master, foreman or worker with a state directory of its own.
 pub struct Daemon<'a> {
@@ -142,6 +143,19 @@ impl<'a> Daemon<'a> {
         }
     }
 
+    /// `kill -9`, and starts it again.
+    pub fn kill_and_start(&mut self) {
+        self.kill();
+        self.start();
+    }
+
+    /// Stops it for `time`, as a suspended machine is.
+    pub fn pause(&self, time: Duration) {
+        self.signal(Signal::STOP);
+        pass(time);
+        self.signal(Signal::CONT);
+    }
+
     /// Asks it to leave, and says how it did.
     pub fn leave(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
@@ -152,7 +166,7 @@ impl<'a> Daemon<'a> {
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("it lives");
     }

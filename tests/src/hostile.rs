@@ -81,8 +81,9 @@ fn whoever_never_reads_holds_up_nobody() {
     let address: SocketAddr = master.address().parse().expect("an address");
     let credentials = issue(&home, Role::User);
     std::thread::scope(|scope| {
-        let flood =
-            scope.spawn(|| wait_for(timeout(FLOOD, ask_and_never_read(address, &credentials))));
+        let asking =
+            || wait_for(async { timeout(FLOOD, ask_and_never_read(address, &credentials)).await });
+        let flood = scope.spawn(asking);
         while !flood.is_finished() {
             let status = home.run(&["status", "--project", "p", "--json"], ANSWER);
             let rss_bytes = status.ended_with(0).json()["rss_bytes"].as_u64();

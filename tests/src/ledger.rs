@@ -77,8 +77,32 @@ impl Ledger {
     /// Checks that each of the tasks 1 to `tasks` started once and ended once.
     pub fn assert_each_once(&self, tasks: u64) {
         let once: BTreeMap<u64, u64> = (1..=tasks).map(|task| (task, 1)).collect();
-        assert_eq!(self.starts(), once, "each task starts once");
-        assert_eq!(self.ends(), once, "each task ends once");
+        let (starts, ends) = (self.starts(), self.ends());
+        assert!(
+            starts == once,
+            "each starts once:\n{}",
+            self.story(&once, &starts)
+        );
+        assert!(
+            ends == once,
+            "each ends once:\n{}",
+            self.story(&once, &ends)
+        );
+    }
+
+    /// What happened to the tasks of which `wanted` and `found` say different things, and what the driver did.
+    fn story(&self, wanted: &BTreeMap<u64, u64>, found: &BTreeMap<u64, u64>) -> String {
+        let differs = |task: &u64| wanted.get(task) != found.get(task);
+        let lines = self.lines().into_iter().enumerate();
+        let told = lines.filter(|(_, line)| match line {
+            Line::Start { task, .. } | Line::End { task, .. } => differs(task),
+            Line::Driver(_) => true,
+        });
+        let absent = wanted.keys().filter(|task| !found.contains_key(task));
+        let absent = absent.map(|task| format!("task {task} is not there\n"));
+        told.map(|(at, line)| format!("{at}: {line:?}\n"))
+            .chain(absent)
+            .collect()
     }
 }
 
