@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::batch::cut;
-use muster_proto::limits::LINGER;
+use muster_proto::limits::{LINGER, RESULTS_HELD_MAX};
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Loss, Ran, Report};
 use muster_proto::task::FileRef;
@@ -156,7 +156,8 @@ impl Foreman {
     /// Makes landed results durable, acknowledges them below and hands them up: at once when there is no other work
     /// in hand, else when they have waited for company.
     pub(crate) fn keep_landed(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if self.landed.is_empty() {
+        if self.landed.is_empty() || self.spool.results.len() >= RESULTS_HELD_MAX {
+            self.lingering = None;
             return;
         }
         let counts = self.sched.counts();
@@ -166,8 +167,11 @@ impl Foreman {
             return;
         }
         self.lingering = None;
+        // What the spool has no room for stays with whoever ran it, unacknowledged, until a superior takes some.
+        let room = RESULTS_HELD_MAX.saturating_sub(self.spool.results.len());
+        let rest = self.landed.split_off(room.min(self.landed.len()));
         let mut results = Vec::new();
-        for attempt in std::mem::take(&mut self.landed) {
+        for attempt in std::mem::replace(&mut self.landed, rest) {
             // It may have been cancelled, or come again without all its files, since it landed.
             let landed = self.arriving.get(&attempt);
             if landed.is_none_or(|arriving| !arriving.missing.is_empty()) {

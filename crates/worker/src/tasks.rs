@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RUNS_MAX};
+use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RESULTS_HELD_MAX, RUNS_MAX};
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Ran};
 use muster_proto::task::{Command, TaskBody, Template};
@@ -149,8 +149,12 @@ impl Worker {
             .insert((Reverse(held.template.policy.priority), held.arrival, key));
     }
 
-    /// Starts what fits, in order; what does not fit lets smaller ones pass.
+    /// Starts what fits, in order; what does not fit lets smaller ones pass. Nothing starts while too many results
+    /// wait for a superior that is away.
     pub(crate) fn start(&mut self, out: &mut Vec<Effect>) {
+        if self.results.len() >= RESULTS_HELD_MAX {
+            return;
+        }
         let mut start = Vec::new();
         let mut free = self.free;
         let mut passed = 0;
