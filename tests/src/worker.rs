@@ -24,6 +24,9 @@ fn a_task_sees_its_own_environment_and_nothing_of_the_workers() {
         "2",
         "--env",
         "GIVEN=it is",
+        "MUSTER_SANDBOX=/",
+        "WORK_QUEUE_SANDBOX=/",
+        "MUSTER_SITE=home",
     ];
     let ran = home
         .run(&[&words[..], &["--", "sh", "-c", script]].concat(), SOON)
@@ -40,6 +43,9 @@ fn a_task_sees_its_own_environment_and_nothing_of_the_workers() {
         "CORES=2",
         "OMP_NUM_THREADS=2",
         "GIVEN=it is",
+        "MUSTER_SANDBOX=/",
+        "WORK_QUEUE_SANDBOX=/",
+        "MUSTER_SITE=home",
     ] {
         assert!(
             seen.lines().any(|line| line.starts_with(shown)),
@@ -79,15 +85,21 @@ fn a_task_that_writes_into_its_input_does_not_spoil_it_for_the_next() {
     };
     assert_eq!(submit("cat shared.txt"), "as it was\n");
     // A task may fail in trying: what counts is what the next one sees.
-    for vandal in [
+    let vandals = [
         "echo spoiled >> shared.txt; true",
         "chmod 666 shared.txt; echo spoiled > shared.txt; true",
-        "chmod 666 \"$(readlink -f shared.txt)\"; echo spoiled >> \"$(readlink -f shared.txt)\"; true",
+        "f=$(readlink -f shared.txt); chmod 666 \"$f\"; echo spoiled >> \"$f\"; true",
         "dd if=/dev/zero of=shared.txt bs=1 count=4 conv=notrunc; truncate -s 0 shared.txt; true",
-    ] {
+        "cp -p shared.txt k; printf X | dd of=shared.txt bs=1 conv=notrunc; touch -r k shared.txt; true",
+    ];
+    let seen = vandals.map(|vandal| {
         submit(vandal);
-        assert_eq!(submit("cat shared.txt"), "as it was\n", "after {vandal}");
-    }
+        (vandal, submit("cat shared.txt"))
+    });
+    assert_eq!(
+        seen,
+        vandals.map(|vandal| (vandal, "as it was\n".to_owned()))
+    );
     assert_eq!(
         home.read("shared.txt"),
         "as it was\n",
