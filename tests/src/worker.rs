@@ -24,9 +24,6 @@ fn a_task_sees_its_own_environment_and_nothing_of_the_workers() {
         "2",
         "--env",
         "GIVEN=it is",
-        "MUSTER_SANDBOX=/",
-        "WORK_QUEUE_SANDBOX=/",
-        "MUSTER_SITE=home",
     ];
     let ran = home
         .run(&[&words[..], &["--", "sh", "-c", script]].concat(), SOON)
