@@ -32,7 +32,7 @@ pub enum Bench {
 #[derive(Args, Debug)]
 pub struct DispatchArgs {
     /// How many tasks
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     tasks: u32,
     /// Start no process: measure the scheduling alone
     #[arg(long)]
@@ -46,10 +46,10 @@ pub struct DispatchArgs {
     )]
     program: PathBuf,
     /// Worker processes
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     workers: u32,
     /// Tasks side by side in each worker [default: the host's cores, shared out]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     cores: Option<u32>,
     /// Print JSON
     #[arg(long)]
