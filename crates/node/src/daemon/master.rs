@@ -44,7 +44,12 @@ impl Registration {
     ) -> Result<Registration, DaemonError> {
         let entry = path.zip(address.map(|address| format!("{address}\n")));
         if let Some((path, text)) = &entry {
-            fs::write(path, text).map_err(|source| DaemonError::State {
+            // Whoever looks while a master starts again finds an address, the old one or the new, and no empty file.
+            // A name with a dot in front is no project's.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let temporary = path.with_file_name(format!(".{name}.new"));
+            let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+            written.map_err(|source| DaemonError::State {
                 path: path.clone(),
                 source,
             })?;
