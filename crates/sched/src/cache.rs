@@ -240,6 +240,27 @@ impl Cache {
         }
     }
 
+    /// A file that should be here turned out to be gone or spoiled. Returns its length if it is needed and to be
+    /// fetched from `link` again; tasks that want it from here on wait for it.
+    pub fn gone(&mut self, digest: Digest, link: Option<LinkId>) -> Option<u64> {
+        let entry = self.files.get_mut(&digest)?;
+        if !matches!(entry.state, State::Held) {
+            return None;
+        }
+        self.bytes_held -= entry.bytes;
+        self.idle.remove(&(entry.used, digest));
+        if entry.pins == 0 {
+            self.files.remove(&digest);
+            return None;
+        }
+        entry.state = State::Coming {
+            link,
+            tries: 0,
+            waiting: BTreeSet::new(),
+        };
+        link.map(|_| entry.bytes)
+    }
+
     /// Takes back one pin.
     pub fn unpin(&mut self, digest: Digest) {
         let Some(entry) = self.files.get_mut(&digest) else {
@@ -379,6 +400,25 @@ mod tests {
         assert_eq!(cache.evict(), [], "all that is left is needed");
         cache.release(task(1), file(1).digest);
         assert_eq!(cache.evict(), [file(1).digest]);
+        cache.check();
+    }
+
+    #[test]
+    fn a_spoiled_file_is_fetched_again_while_it_is_needed_and_forgotten_when_it_is_not() {
+        let mut cache = Cache::new(100, [file(1), file(2)]);
+        assert_eq!(cache.want(task(1), file(1), Some(LINK)), Want::Held);
+        assert_eq!(cache.gone(file(1).digest, Some(LINK)), Some(10));
+        assert_eq!(cache.gone(file(2).digest, Some(LINK)), None);
+        cache.check();
+        assert_eq!(cache.want(task(2), file(1), Some(LINK)), Want::Coming);
+        assert_eq!(cache.want(task(2), file(2), Some(LINK)), Want::Fetch);
+        let told = Arrival::Held(vec![task(2)]);
+        assert_eq!(cache.fetched(LINK, file(1).digest, FetchEnd::Held), told);
+        cache.check();
+        cache.release(task(1), file(1).digest);
+        cache.release(task(2), file(1).digest);
+        cache.release(task(2), file(2).digest);
+        assert_eq!(cache.pinned(), 0);
         cache.check();
     }
 

@@ -281,6 +281,7 @@ fn local(happening: Happening) -> Local {
     Local::Ended {
         run: RunId(run),
         end,
+        spoiled: Vec::new(),
     }
 }
 

@@ -18,7 +18,7 @@ use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, S
 use muster_proto::task::{FileRef, InputFile, OutputFile, Words};
 use muster_proto::wire::{CloseCode, Frame, LinkStatus, Offer, StatusReply, TaskCounts};
 use muster_proto::{
-    Attempt, LinkId, Lsn, MasterId, Peer, Resources, Span, TaskKey, TemplateId, Time,
+    Attempt, Digest, LinkId, Lsn, MasterId, Peer, Resources, Span, TaskKey, TemplateId, Time,
 };
 use muster_sched::{Arrival, Cache, Gates, Outbox};
 
@@ -83,6 +83,8 @@ pub enum Local {
         run: RunId,
         /// How.
         end: RunEnd,
+        /// Inputs that were found missing or spoiled and are in the store no more.
+        spoiled: Vec<Digest>,
     },
 }
 
@@ -353,6 +355,20 @@ impl Worker {
         }
     }
 
+    /// Inputs are gone from the store although the index has them: those that are needed are fetched once more.
+    fn fetch_again(&mut self, spoiled: &[Digest], out: &mut Vec<Effect>) {
+        for &digest in spoiled {
+            let link = self.link();
+            if let (Some(bytes), Some(link)) = (self.cache.gone(digest, link), link) {
+                out.push(Output::Fetch {
+                    link,
+                    digest,
+                    bytes,
+                });
+            }
+        }
+    }
+
     /// Reports how an attempt ended; a result is kept until it is acknowledged.
     fn report(&mut self, attempt: Attempt, end: End) {
         if let End::Ran(ran) = &end {
@@ -402,7 +418,10 @@ impl Machine for Worker {
             Input::Frame { link, frame } => self.frame(link, frame, out),
             Input::Fetched { link, digest, end } => self.fetched(link, digest, end, out),
             Input::Drain => self.vacate(out),
-            Input::Local(Local::Ended { run, end }) => self.ended(run, end),
+            Input::Local(Local::Ended { run, end, spoiled }) => {
+                self.fetch_again(&spoiled, out);
+                self.ended(run, end);
+            }
         }
         self.stirred = true;
     }

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::translate::end_of;
-use crate::warden::{Decoder, FromWarden, Nursery, ToWarden, encode};
+use crate::warden::{Decoder, Ended, FromWarden, Nursery, ToWarden, encode};
 
 /// Bytes read from a warden at once; an ordinary reply takes a few hundred.
 const READ_BYTES: usize = 16 << 10;
@@ -30,18 +30,22 @@ impl Slot {
         let mut warden: Option<UnixStream> = None;
         while let Some(ask) = self.inbox.recv().await {
             // Only a cancellation that came too late finds no run under way.
-            let ToWarden::Run(run) = &ask else { continue };
-            let run = RunId(run.run);
-            let end = match self.run(&mut warden, run, &ask).await {
-                Ok(end) => end,
+            let ToWarden::Run(order) = &ask else { continue };
+            let run = RunId(order.run);
+            let (end, spoiled) = match self.run(&mut warden, run, &ask).await {
+                Ok(ended) => end_of(ended, &order.inputs),
                 Err(error) => {
                     tracing::warn!(slot = self.number, %error, "a warden died; its attempt is lost");
                     warden = None;
-                    RunEnd::Lost(Loss::WorkerFault)
+                    (RunEnd::Lost(Loss::WorkerFault), Vec::new())
                 }
             };
             let told = self.free.send(run).await.is_ok()
-                && self.ended.send(Local::Ended { run, end }).await.is_ok();
+                && self
+                    .ended
+                    .send(Local::Ended { run, end, spoiled })
+                    .await
+                    .is_ok();
             if !told {
                 return;
             }
@@ -53,7 +57,7 @@ impl Slot {
         warden: &mut Option<UnixStream>,
         run: RunId,
         ask: &ToWarden,
-    ) -> io::Result<RunEnd> {
+    ) -> io::Result<Ended> {
         let stream = match warden {
             Some(stream) => stream,
             None => warden.insert(self.make().await?),
@@ -80,7 +84,7 @@ impl Slot {
                 }
             }
             match decoder.take::<FromWarden>().map_err(io::Error::other)? {
-                Some(FromWarden::Ended(ended)) if ended.run == run.0 => return Ok(end_of(*ended)),
+                Some(FromWarden::Ended(ended)) if ended.run == run.0 => return Ok(*ended),
                 Some(FromWarden::Refused(why)) => return Err(io::Error::other(why)),
                 Some(FromWarden::Ended(_) | FromWarden::Ready(_)) | None => {}
             }

@@ -3,7 +3,8 @@
 use std::env;
 
 use muster_proto::outcome::{Failure, Loss, Measured};
-use muster_proto::{RelPath, Resources};
+use muster_proto::task::InputFile;
+use muster_proto::{Digest, RelPath, Resources};
 use muster_worker::{RunEnd, RunReport, Start};
 
 use crate::warden::{End, Ended, Run};
@@ -72,8 +73,17 @@ fn environment(start: &Start, surroundings: &Surroundings) -> Vec<(String, Strin
     all
 }
 
-/// What the brain is told of an end.
-pub(super) fn end_of(ended: Ended) -> RunEnd {
+/// What the brain is told of an end, and which of the run's `inputs` are in the store no more.
+pub(super) fn end_of(mut ended: Ended, inputs: &[InputFile]) -> (RunEnd, Vec<Digest>) {
+    let mut spoiled = std::mem::take(&mut ended.spoiled);
+    if let End::StagingFailed { name, .. } = &ended.end {
+        let failed = inputs.iter().filter(|input| input.name == *name);
+        spoiled.extend(failed.map(|input| input.file.digest));
+    }
+    (judge(ended), spoiled)
+}
+
+fn judge(ended: Ended) -> RunEnd {
     let result = match ended.end {
         End::Exited(0) => match ended.missing.first() {
             Some(missing) => Err(Failure::OutputMissing(named(&missing.name))),

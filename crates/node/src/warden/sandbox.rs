@@ -7,7 +7,7 @@ use std::path::Path;
 
 use muster_proto::task::InputFile;
 use muster_proto::{Digest, RelPath};
-use muster_store::content::{ContentStore, Placement, Use};
+use muster_store::content::{ContentError, ContentStore, Placement, Use};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -179,17 +179,30 @@ fn remove_any(slot: &OwnedFd, slot_path: &str) -> io::Result<()> {
     }
 }
 
+/// Places one input so that whatever the task does to it stays in the sandbox.
+///
+/// A link shares the store's bytes and only its mode protects them, which is nothing to root: root gets copies, and
+/// so does everybody of what is small, because a copy is verified on the way.
 fn place(store: &ContentStore, input: &InputFile) -> io::Result<()> {
     let usage = if input.executable {
         Use::Program
     } else {
         Use::Data
     };
-    let placed = store.place(
-        input.file.digest,
-        input.name.as_ref(),
-        Placement::HardLink,
-        usage,
-    );
+    let placement = if input.file.bytes <= COPIED_BYTES_MAX || rustix::process::geteuid().is_root()
+    {
+        Placement::Copy
+    } else {
+        Placement::HardLink
+    };
+    let placed = store.place(input.file.digest, input.name.as_ref(), placement, usage);
+    if let Err(ContentError::WrongDigest { .. }) = &placed {
+        // It has rotted: out with it, so that it is fetched again.
+        let _ = store.verify(input.file.digest);
+    }
     placed.map_err(collect::store_error)
 }
+
+/// Bytes of an input that is copied although it could be linked: a copy of so much costs what a link does, several
+/// times over at worst.
+const COPIED_BYTES_MAX: u64 = 64 << 10;

@@ -191,7 +191,11 @@ impl Play {
     }
 
     pub fn ends(&mut self, run: RunId, end: RunEnd) {
-        self.input(Input::Local(Local::Ended { run, end }));
+        self.input(Input::Local(Local::Ended {
+            run,
+            end,
+            spoiled: Vec::new(),
+        }));
         self.tick();
     }
 

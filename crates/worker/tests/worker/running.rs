@@ -241,6 +241,7 @@ fn a_report_waits_for_company_while_there_is_other_work_and_leaves_at_once_when_
         Input::Local(Local::Ended {
             run: started[n].0,
             end,
+            spoiled: Vec::new(),
         })
     };
     play.input(ended(0));
