@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::cargo;
 use crate::steps::{Report, Steps, Stop};
 
-/// Seeds of the simulator's storm: about a minute of the whole run.
+/// Seeds of the simulator's storm: seconds of the whole run. `soak` runs many more.
 const STORM_SEEDS: &str = "200";
 
 /// Runs all the steps and ends with the summary of the tests.
@@ -58,7 +58,7 @@ pub fn tests(
     let mut command = cargo::command(if nextest {
         &["nextest", "run"]
     } else {
-        &["test"]
+        &["test", "--no-fail-fast"]
     });
     command.args(what).env("MUSTER_BIN", muster);
     match stories {
@@ -69,6 +69,8 @@ pub fn tests(
         let lines = steps.read("tests", &mut command, Report::Stderr)?;
         Ok(nextest_summary(&lines))
     } else {
+        // Two tests of real processes at once would measure each other; nextest keeps them apart by groups.
+        command.env("RUST_TEST_THREADS", "1");
         let lines = steps.read("tests", &mut command, Report::Stdout)?;
         Ok(harness_summary(&lines))
     }
