@@ -30,7 +30,7 @@ pub async fn feed(
     client: &Client,
     ensemble: &Arc<Ensemble>,
     stop: &Cell<bool>,
-    fed: mpsc::UnboundedSender<Fed>,
+    fed: mpsc::Sender<Fed>,
 ) -> Result<(), CliError> {
     let shared = Arc::clone(ensemble);
     let first = spawn_blocking(move || {
@@ -53,10 +53,12 @@ pub async fn feed(
         client.put_files(&prepared.files).await?;
         let ranges = client.submit(&template.what, prepared.what).await?;
         // Whoever has stopped listening has also stopped this.
-        let _heard = fed.send(Fed {
-            at: rows.start,
-            ranges,
-        });
+        let _heard = fed
+            .send(Fed {
+                at: rows.start,
+                ranges,
+            })
+            .await;
         rows = next;
     }
     Ok(())
@@ -79,3 +81,6 @@ async fn joined<T>(task: JoinHandle<T>) -> T {
 
 /// Rows of the first part: enough to give every worker of a small federation its first task.
 const ROWS_FIRST: u64 = 64;
+
+/// Parts that have been submitted and not been taken note of.
+pub const FED_MAX: usize = 64;

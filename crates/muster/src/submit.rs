@@ -18,7 +18,7 @@ use crate::connect::{LONG, MasterArgs};
 use crate::delivery::{Written, bring};
 use crate::ensemble::{Ensemble, TaskArgs};
 use crate::error::{CliError, Exit};
-use crate::feed::feed;
+use crate::feed::{FED_MAX, Fed, feed};
 use crate::interrupt::Interrupt;
 use crate::scratch::{Fate, Scratch};
 use crate::select::{self, Selector};
@@ -60,7 +60,7 @@ struct Taking {
     /// Give up after this time
     #[arg(long, value_name = "TIME", value_parser = parse_span)]
     timeout: Option<Span>,
-    /// Print a line of JSON for each task
+    /// Print JSON lines: what was submitted, then each task
     #[arg(long)]
     json: bool,
 }
@@ -72,16 +72,23 @@ pub fn submit(args: &SubmitArgs) -> Result<Exit, CliError> {
     let name = args.master.name()?;
     run(async {
         let client = args.master.connect(LONG).await?;
-        let (sender, mut fed) = mpsc::unbounded_channel();
+        let (sender, mut fed) = mpsc::channel::<Fed>(FED_MAX);
         let stop = Cell::new(false);
-        let submitted = feed(&client, &ensemble, &stop, sender).await;
         let mut ranges: Vec<Range> = Vec::new();
-        while let Ok(part) = fed.try_recv() {
-            join(&mut ranges, part.ranges);
-        }
+        let listed = async {
+            while let Some(part) = fed.recv().await {
+                join(&mut ranges, part.ranges);
+            }
+        };
+        let (submitted, ()) = tokio::join!(feed(&client, &ensemble, &stop, sender), listed);
         if !ranges.is_empty() {
             select::remember(&name, &ranges)?;
-            writeln!(io::stdout(), "{}", select::written(&ranges)).map_err(stdout)?;
+            let tasks = select::written(&ranges);
+            let line = match args.taking.json {
+                true => json!({"schema": "muster.submit/1", "tasks": tasks}).to_string(),
+                false => tasks,
+            };
+            writeln!(io::stdout(), "{line}").map_err(stdout)?;
         }
         submitted?;
         let exit = match args.wait && !ranges.is_empty() {

@@ -96,16 +96,10 @@ const LEAVE_GRACE: Duration = Duration::from_secs(8);
 struct PortFile(Option<PathBuf>);
 
 impl PortFile {
-    /// Writes the port for those who wait for it: whole or not at all.
+    /// Writes the port for those who wait for it.
     fn write(path: Option<PathBuf>, port: u16) -> Result<PortFile, DaemonError> {
         if let Some(path) = &path {
-            let temporary = path.with_extension("new");
-            let written = fs::write(&temporary, format!("{port}\n"))
-                .and_then(|()| fs::rename(&temporary, path));
-            written.map_err(|source| DaemonError::State {
-                path: path.clone(),
-                source,
-            })?;
+            state::write_whole(path, &format!("{port}\n"))?;
         }
         Ok(PortFile(path))
     }
@@ -125,9 +119,9 @@ fn open_door(
     common: &Common,
     credentials: &Credentials,
     sides: &[(Role, Side)],
-) -> Result<(Option<Door>, PortFile), DaemonError> {
+) -> Result<Option<Door>, DaemonError> {
     let Some(address) = common.listen else {
-        return Ok((None, PortFile(None)));
+        return Ok(None);
     };
     let roles: Vec<Role> = sides.iter().map(|(role, _)| *role).collect();
     let listener = match state::last_port(&common.state_dir).filter(|_| address.port() == 0) {
@@ -135,17 +129,26 @@ fn open_door(
             .or_else(|_| listen(address, credentials, &roles))?,
         None => listen(address, credentials, &roles)?,
     };
-    let port = listener.local_address().port();
-    state::remember_port(&common.state_dir, port)?;
-    let port_file = PortFile::write(common.port_file.clone(), port)?;
-    tracing::info!(address = %listener.local_address(), who = %credentials.peer(), "ready");
-    Ok((
-        Some(Door {
-            listener,
-            sides: sides.to_vec(),
-        }),
-        port_file,
-    ))
+    Ok(Some(Door {
+        listener,
+        sides: sides.to_vec(),
+    }))
+}
+
+/// Tells those who wait for the daemon that it is ready: the last thing before its loop, when all else is in place.
+fn announce(
+    common: &Common,
+    credentials: &Credentials,
+    door: Option<&Door>,
+) -> Result<PortFile, DaemonError> {
+    let Some(door) = door else {
+        return Ok(PortFile(None));
+    };
+    let address = door.listener.local_address();
+    state::remember_port(&common.state_dir, address.port())?;
+    let port_file = PortFile::write(common.port_file.clone(), address.port())?;
+    tracing::info!(%address, who = %credentials.peer(), "ready");
+    Ok(port_file)
 }
 
 /// The runtime of a daemon: one thread, the one that calls.

@@ -18,7 +18,7 @@ use crate::delivery::bring;
 use crate::ensemble::Ensemble;
 use crate::error::CliError;
 use crate::expand::Pattern;
-use crate::feed::{Fed, feed};
+use crate::feed::{FED_MAX, Fed, feed};
 use crate::interrupt::Interrupt;
 use crate::text::harmless;
 
@@ -127,7 +127,7 @@ impl Drive<'_> {
     /// A file cannot be read or written, or the master is gone for good.
     pub async fn run(&mut self, interrupt: &mut Interrupt) -> Result<End, CliError> {
         let (client, ensemble) = (self.client, Arc::clone(&self.ensemble));
-        let (sender, mut fed) = mpsc::unbounded_channel();
+        let (sender, mut fed) = mpsc::channel(FED_MAX);
         let stop = Cell::new(false);
         let feeding = feed(client, &ensemble, &stop, sender);
         let mut feeding = std::pin::pin!(feeding);
@@ -154,9 +154,12 @@ impl Drive<'_> {
         // A submit that is under way is finished first, so that nothing is left behind at the master.
         stop.set(true);
         if !is_fed && end.is_ok() {
-            tokio::select! {
-                result = &mut feeding => result?,
-                () = interrupt.asked() => return end,
+            loop {
+                tokio::select! {
+                    result = &mut feeding => break result?,
+                    Some(more) = fed.recv() => self.rows.take(more),
+                    () = interrupt.asked() => return end,
+                }
             }
         }
         while let Ok(more) = fed.try_recv() {
@@ -188,7 +191,7 @@ impl Drive<'_> {
     }
 
     /// Takes outcomes until every task has one, or too many have failed.
-    async fn collect(&mut self, fed: &mut mpsc::UnboundedReceiver<Fed>) -> Result<End, CliError> {
+    async fn collect(&mut self, fed: &mut mpsc::Receiver<Fed>) -> Result<End, CliError> {
         let mut tick = interval(self.progress.pause());
         let mut watching = match self.tenancy {
             Tenancy::Sole => Some(

@@ -8,7 +8,7 @@ use muster_proto::Role;
 use muster_proto::machine::{Never, Side};
 use tokio::sync::mpsc;
 
-use super::{Common, DaemonError, LEAVE_GRACE, open_door, runtime, state};
+use super::{Common, DaemonError, LEAVE_GRACE, announce, open_door, runtime, state};
 use crate::bulk::Shelf;
 use crate::clock::Clock;
 use crate::driver::{self, Setup, Superior, asked_to_leave};
@@ -63,7 +63,8 @@ pub fn run_foreman(options: &ForemanOptions) -> Result<(), DaemonError> {
         roles: roles.clone(),
     };
     runtime()?.block_on(async {
-        let (door, port_file) = open_door(common, &credentials, &SIDES)?;
+        let door = open_door(common, &credentials, &SIDES)?;
+        let port_file = announce(common, &credentials, door.as_ref())?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let setup = Setup {
             clock,

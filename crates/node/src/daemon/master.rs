@@ -10,7 +10,7 @@ use muster_proto::machine::{Never, Side};
 use muster_proto::{MasterId, Role};
 use tokio::sync::mpsc;
 
-use super::{Common, DaemonError, LEAVE_GRACE, open_door, runtime, state};
+use super::{Common, DaemonError, LEAVE_GRACE, announce, open_door, runtime, state};
 use crate::bulk::Shelf;
 use crate::clock::Clock;
 use crate::driver::{self, Setup, asked_to_leave};
@@ -44,15 +44,7 @@ impl Registration {
     ) -> Result<Registration, DaemonError> {
         let entry = path.zip(address.map(|address| format!("{address}\n")));
         if let Some((path, text)) = &entry {
-            // Whoever looks while a master starts again finds an address, the old one or the new, and no empty file.
-            // A name with a dot in front is no project's.
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let temporary = path.with_file_name(format!(".{name}.new"));
-            let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-            written.map_err(|source| DaemonError::State {
-                path: path.clone(),
-                source,
-            })?;
+            state::write_whole(path, text)?;
         }
         Ok(Registration(entry))
     }
@@ -91,9 +83,10 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
     };
     let master = Master::new(clock.now(), config, files, events);
     runtime()?.block_on(async {
-        let (door, port_file) = open_door(common, &credentials, &SIDES)?;
+        let door = open_door(common, &credentials, &SIDES)?;
         let address = door.as_ref().map(|door| door.listener.local_address());
         let registration = Registration::write(options.register.clone(), address)?;
+        let port_file = announce(common, &credentials, door.as_ref())?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let setup = Setup {
             clock,

@@ -142,8 +142,19 @@ pub(super) fn last_port(dir: &Path) -> Option<u16> {
 
 /// Keeps the port for the next start, so that others find the daemon where it was.
 pub(super) fn remember_port(dir: &Path, port: u16) -> Result<(), DaemonError> {
-    let path = dir.join("port");
-    fs::write(&path, format!("{port}\n")).map_err(|source| DaemonError::State { path, source })
+    write_whole(&dir.join("port"), &format!("{port}\n"))
+}
+
+/// Writes a small file that others read: they find the old text or the new one, and never a part.
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), DaemonError> {
+    // A name with a dot in front is nobody's.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.new"));
+    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| DaemonError::State {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// This host's name, or as much of it as may be in a name.

@@ -11,7 +11,7 @@ use muster_store::DirLock;
 use muster_worker::{Config, Worker};
 use tokio::sync::mpsc;
 
-use super::{Common, DaemonError, LEAVE_GRACE, open_door, runtime, state};
+use super::{Common, DaemonError, LEAVE_GRACE, announce, open_door, runtime, state};
 use crate::bulk::Shelf;
 use crate::clock::Clock;
 use crate::driver::{self, Setup, Superior, asked_to_leave};
@@ -78,7 +78,8 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
     };
     let nursery = Nursery::start(mother, places).map_err(DaemonError::System)?;
     runtime()?.block_on(async {
-        let (door, port_file) = open_door(&common, &credentials, &[(Role::User, Side::User)])?;
+        let door = open_door(&common, &credentials, &[(Role::User, Side::User)])?;
+        let port_file = announce(&common, &credentials, door.as_ref())?;
         let (ended, local) = mpsc::channel(RUNS_MAX);
         let setup = Setup {
             clock: Clock::start(),
