@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::embedded::{Federation, Plan};
 use crate::error::CliError;
+use crate::scratch::{Fate, Scratch};
 
 /// Questions about speed
 #[derive(Subcommand, Debug)]
@@ -108,13 +109,13 @@ async fn dispatch(args: &DispatchArgs) -> Result<Measured, CliError> {
     } else {
         Some(bare_loop(clock, &args.program, args.tasks.min(4_000))?)
     };
-    let dir = tempfile::tempdir().map_err(|source| CliError::file(&env::temp_dir(), source))?;
+    let scratch = Scratch::new(Fate::Removed)?;
     let plan = Plan {
         sites: 1,
         workers: args.workers,
         cores_per_worker: cores,
         memory_per_worker: None,
-        dir: dir.path().join("federation"),
+        dir: scratch.path().join("federation"),
     };
     let federation = Federation::start(plan).await?;
     let client = federation.client();

@@ -16,7 +16,7 @@ use muster_store::DirLock;
 
 use crate::error::CliError;
 use crate::places;
-use crate::units::{parse_cores, parse_size};
+use crate::units::{parse_cores, parse_name, parse_size};
 
 /// The hidden first argument of a process that makes wardens for a worker.
 pub const MOTHER: &str = "__warden-mother";
@@ -53,7 +53,7 @@ pub struct Standing {
 #[derive(Args, Debug)]
 pub struct MasterArgs {
     /// The project's name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     project: String,
     #[command(flatten)]
     pub standing: Standing,
@@ -63,13 +63,13 @@ pub struct MasterArgs {
 #[derive(Args, Debug)]
 pub struct ForemanArgs {
     /// The site's name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     site: String,
     /// Masters or foremen to take work from
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', required = true)]
     superior: Vec<String>,
     /// Its own name [default: the one it had before, or one made of the host's]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_name)]
     name: Option<String>,
     /// What its file cache may hold
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -85,10 +85,10 @@ pub struct WorkerArgs {
     #[arg(value_name = "ADDR:PORT")]
     superior: String,
     /// The site it is at
-    #[arg(long, default_value = "home")]
+    #[arg(long, value_name = "NAME", default_value = "home", value_parser = parse_name)]
     site: String,
     /// Its own name [default: the one it had before, or one made of the host's]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_name)]
     name: Option<String>,
     /// Cores to use [default: all]
     #[arg(long, value_parser = parse_cores)]

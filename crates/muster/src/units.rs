@@ -1,6 +1,20 @@
-//! Amounts as people write them: `1.5` cores, `2GiB`, `1h30m`.
+//! Names and amounts as people write them: `1.5` cores, `2GiB`, `1h30m`.
 
 use muster_proto::Span;
+
+/// Reads a name of a project, a site or a process.
+///
+/// # Errors
+/// A sentence for the command line.
+pub fn parse_name(text: &str) -> Result<String, String> {
+    match muster_proto::peer::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(
+            "a name has 1 to 64 letters, digits, dots, underscores or dashes, no dot or dash in front"
+                .to_owned(),
+        ),
+    }
+}
 
 /// Reads cores, whole or not, as thousandths.
 ///

@@ -64,6 +64,7 @@ pub fn run_foreman(options: &ForemanOptions) -> Result<(), DaemonError> {
     };
     runtime()?.block_on(async {
         let door = open_door(common, &credentials, &SIDES)?;
+        let stop = asked_to_leave().map_err(DaemonError::System)?;
         let port_file = announce(common, &credentials, door.as_ref())?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let setup = Setup {
@@ -75,7 +76,7 @@ pub fn run_foreman(options: &ForemanOptions) -> Result<(), DaemonError> {
             door,
             hands: (),
             local,
-            stop: asked_to_leave().map_err(DaemonError::System)?,
+            stop,
             drained: Foreman::is_drained,
             grace: LEAVE_GRACE,
         };

@@ -86,6 +86,7 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
         let door = open_door(common, &credentials, &SIDES)?;
         let address = door.as_ref().map(|door| door.listener.local_address());
         let registration = Registration::write(options.register.clone(), address)?;
+        let stop = asked_to_leave().map_err(DaemonError::System)?;
         let port_file = announce(common, &credentials, door.as_ref())?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let setup = Setup {
@@ -97,7 +98,7 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
             door,
             hands: (),
             local,
-            stop: asked_to_leave().map_err(DaemonError::System)?,
+            stop,
             drained: Master::is_drained,
             grace: LEAVE_GRACE,
         };

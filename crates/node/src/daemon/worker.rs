@@ -79,6 +79,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
     let nursery = Nursery::start(mother, places).map_err(DaemonError::System)?;
     runtime()?.block_on(async {
         let door = open_door(&common, &credentials, &[(Role::User, Side::User)])?;
+        let stop = asked_to_leave().map_err(DaemonError::System)?;
         let port_file = announce(&common, &credentials, door.as_ref())?;
         let (ended, local) = mpsc::channel(RUNS_MAX);
         let setup = Setup {
@@ -93,7 +94,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
             door,
             hands: Runner::new(nursery, Surroundings::of(&site), Tasks::new(), ended),
             local,
-            stop: asked_to_leave().map_err(DaemonError::System)?,
+            stop,
             drained: Worker::is_drained,
             grace: LEAVE_GRACE,
         };
