@@ -15,6 +15,9 @@ use crate::event::{Event, Spooled};
 use crate::leases::Stage;
 use crate::{Effect, Foreman};
 
+/// Results that wait for no more company: a batch of so many costs little more than its bytes.
+const COMPANY: usize = 256;
+
 /// How often a file of a result is fetched before the result is given up.
 const TRIES_MAX: u8 = 3;
 
@@ -163,7 +166,7 @@ impl Foreman {
         let counts = self.sched.counts();
         let is_busy = counts.leased + counts.ready > 0 && !self.leaving;
         let due = *self.lingering.get_or_insert(now + LINGER);
-        if is_busy && now < due {
+        if is_busy && now < due && self.landed.len() < COMPANY {
             return;
         }
         self.lingering = None;
