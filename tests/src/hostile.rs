@@ -63,7 +63,12 @@ fn whoever_breaks_the_protocol_is_cut_off() {
         let credentials = issue(&home, breach.role);
         let ending = wait_for(say(address, &credentials, &breach.bytes));
         let what = breach.what;
-        assert_eq!(ending, Ending::Closed(CloseCode::Protocol), "{what}");
+        // A peer that goes on sending after the close may see the reset of a connection already forgotten.
+        let is_cut = matches!(
+            ending,
+            Ending::Closed(CloseCode::Protocol) | Ending::Restarted
+        );
+        assert!(is_cut, "{what}: {ending:?}");
         door.shut_once(what, "");
     }
     let status = home.run(&["status", "--project", "p", "--json"], SOON);

@@ -65,6 +65,8 @@ impl Foreman {
         let Some(child) = self.crew.child_at(link) else {
             return;
         };
+        let has_company = frame.reports.len() >= COMPANY;
+        let mut results = Vec::new();
         for Report { task, round, end } in frame.reports {
             let attempt = Attempt {
                 key: TaskKey {
@@ -79,9 +81,22 @@ impl Foreman {
                         self.lose(attempt.key, loss);
                     }
                 }
+                End::Ran(ran) if has_company && self.is_whole(attempt, child, &ran) => {
+                    self.sched.ran(now, attempt.key, ran.measured.wall);
+                    self.crew.list(child, attempt.key);
+                    self.outbox.ack(link, attempt);
+                    results.push(Spooled { attempt, ran });
+                }
                 End::Ran(ran) => self.ran(now, (link, child), attempt, ran, out),
             }
         }
+        self.keep(results, out);
+    }
+
+    /// Whether a result is that of a lease and brings no files: all of it is in its report.
+    fn is_whole(&self, attempt: Attempt, child: ChildId, ran: &Ran) -> bool {
+        let room = self.spool.results.len() + COMPANY < RESULTS_HELD_MAX;
+        room && self.is_leased(attempt, child) && ran.files().next().is_none()
     }
 
     /// Attempts run at whoever holds them.
