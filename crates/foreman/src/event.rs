@@ -4,8 +4,8 @@
 
 use muster_proto::machine::{BadRecord, Record};
 use muster_proto::outcome::Ran;
+use muster_proto::record::{read, write};
 use muster_proto::{Attempt, MasterId, Peer};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened and cannot be learned again.
@@ -35,11 +35,11 @@ pub struct Spooled {
 impl Record for Event {
     fn encode(&self, buffer: &mut Vec<u8>) {
         match self {
-            Event::Met(master, superior) => write(buffer, 1, &(master, superior)),
-            Event::Spooled(results) => write(buffer, 2, results),
-            Event::Released(attempts) => write(buffer, 3, attempts),
-            Event::Leased(peer) => write(buffer, 4, peer),
-            Event::Cleared(peer) => write(buffer, 5, peer),
+            Event::Met(master, superior) => write(buffer, (1, SCHEMA), &(master, superior)),
+            Event::Spooled(results) => write(buffer, (2, SCHEMA), results),
+            Event::Released(attempts) => write(buffer, (3, SCHEMA), attempts),
+            Event::Leased(peer) => write(buffer, (4, SCHEMA), peer),
+            Event::Cleared(peer) => write(buffer, (5, SCHEMA), peer),
         }
     }
 
@@ -60,16 +60,3 @@ impl Record for Event {
 
 /// The schema of every kind in this release.
 const SCHEMA: u8 = 1;
-
-fn write<T: Serialize>(buffer: &mut Vec<u8>, kind: u8, payload: &T) {
-    buffer.extend_from_slice(&[kind, SCHEMA]);
-    let bytes = std::mem::take(buffer);
-    *buffer = postcard::to_extend(payload, bytes).expect("our own facts always serialize");
-}
-
-fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, BadRecord> {
-    match postcard::take_from_bytes(payload) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) | Err(_) => Err(BadRecord::Malformed),
-    }
-}

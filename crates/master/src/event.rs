@@ -5,9 +5,9 @@
 
 use muster_proto::machine::{BadRecord, Record};
 use muster_proto::outcome::Outcome;
+use muster_proto::record::{read, write};
 use muster_proto::task::{TaskBody, Template};
 use muster_proto::{Epoch, MasterId, Peer, TaskId, TemplateId};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened and is dear or impossible to learn again.
@@ -56,12 +56,12 @@ pub struct Submitted {
 impl Record for Event {
     fn encode(&self, buffer: &mut Vec<u8>) {
         match self {
-            Event::Opened(opened) => write(buffer, 1, opened),
-            Event::Submitted(submitted) => write(buffer, 2, submitted),
-            Event::Accounted(outcomes) => write(buffer, 3, outcomes),
-            Event::Delivered(tasks) => write(buffer, 4, tasks),
-            Event::Leased(peer) => write(buffer, 5, peer),
-            Event::Cleared(peer) => write(buffer, 6, peer),
+            Event::Opened(opened) => write(buffer, (1, SCHEMA), opened),
+            Event::Submitted(submitted) => write(buffer, (2, SCHEMA), submitted),
+            Event::Accounted(outcomes) => write(buffer, (3, SCHEMA), outcomes),
+            Event::Delivered(tasks) => write(buffer, (4, SCHEMA), tasks),
+            Event::Leased(peer) => write(buffer, (5, SCHEMA), peer),
+            Event::Cleared(peer) => write(buffer, (6, SCHEMA), peer),
         }
     }
 
@@ -83,16 +83,3 @@ impl Record for Event {
 
 /// The schema of every kind in this release.
 const SCHEMA: u8 = 1;
-
-fn write<T: Serialize>(buffer: &mut Vec<u8>, kind: u8, payload: &T) {
-    buffer.extend_from_slice(&[kind, SCHEMA]);
-    let bytes = std::mem::take(buffer);
-    *buffer = postcard::to_extend(payload, bytes).expect("our own facts always serialize");
-}
-
-fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, BadRecord> {
-    match postcard::take_from_bytes(payload) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) | Err(_) => Err(BadRecord::Malformed),
-    }
-}

@@ -503,7 +503,7 @@ fn bad_names(world: &World) -> Vec<Case> {
         ),
         (
             "an unknown role",
-            named(&["cern/root/w1"]),
+            named(&["cern/chief/w1"]),
             &alien,
             "role in its certificate",
         ),

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod outcome;
 mod path;
 pub mod peer;
+pub mod record;
 mod resources;
 pub mod task;
 mod time;

@@ -108,7 +108,7 @@ mod tests {
             ("muster://fe/site/worker/w1", Refusal::OtherFederation),
             ("muster:///site/worker/w1", Refusal::OtherFederation),
             ("muster://fed/site/Worker/w1", Refusal::UnknownRole),
-            ("muster://fed/site/root/w1", Refusal::UnknownRole),
+            ("muster://fed/site/chief/w1", Refusal::UnknownRole),
             ("muster://fed/site/worker/w1?role=master", Refusal::BadName),
             ("muster://fed/site/worker/w%31", Refusal::BadName),
             ("muster://fed/../worker/w1", Refusal::BadName),
