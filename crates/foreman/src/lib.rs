@@ -29,7 +29,7 @@ use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
 use muster_proto::wire::{CloseCode, Frame, Offer, StatusReply, TaskCounts};
 use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Resources, TaskKey, Time};
-use muster_sched::{Cache, ChildId, Crew, Gates, Outbox, Sched};
+use muster_sched::{Cache, ChildId, Crew, Gates, Linger, Outbox, Sched};
 
 use crate::leases::Lease;
 use crate::results::{Arriving, Fetches};
@@ -66,8 +66,8 @@ pub struct Foreman {
     arriving: BTreeMap<Attempt, Arriving>,
     /// Results whose files are all here and that are not spooled yet.
     landed: Vec<Attempt>,
-    /// When they must be spooled, although there is other work in hand.
-    lingering: Option<Time>,
+    /// How long they wait for others while there is other work in hand.
+    linger: Linger,
     fetches: Fetches,
     cache: Cache,
     sched: Sched,
@@ -114,7 +114,7 @@ impl Foreman {
             leases: BTreeMap::new(),
             arriving: BTreeMap::new(),
             landed: Vec::new(),
-            lingering: None,
+            linger: Linger::default(),
             fetches: Fetches::default(),
             cache,
             sched: Sched::new(config.seed),
@@ -288,14 +288,10 @@ impl Machine for Foreman {
             at: Time(0),
             why: "a turn has something to hand out",
         });
-        let lingering = self.lingering.map(|at| Deadline {
-            at,
-            why: "results have waited for company",
-        });
         let settling = self.settling.as_ref().map(Settling::deadline);
         [
             stirred,
-            lingering,
+            self.linger.deadline(),
             settling,
             self.crew.deadline(),
             self.sched.deadline(),

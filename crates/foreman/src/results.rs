@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::batch::cut;
-use muster_proto::limits::{LINGER, RESULTS_HELD_MAX};
+use muster_proto::limits::RESULTS_HELD_MAX;
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Loss, Ran, Report};
 use muster_proto::task::FileRef;
@@ -175,16 +175,16 @@ impl Foreman {
     /// in hand, else when they have waited for company.
     pub(crate) fn keep_landed(&mut self, now: Time, out: &mut Vec<Effect>) {
         if self.landed.is_empty() || self.spool.results.len() >= RESULTS_HELD_MAX {
-            self.lingering = None;
+            self.linger.end();
             return;
         }
         let counts = self.sched.counts();
         let is_busy = counts.leased + counts.ready > 0 && !self.leaving;
-        let due = *self.lingering.get_or_insert(now + LINGER);
-        if is_busy && now < due && self.landed.len() < COMPANY {
+        let is_over = self.linger.is_over(now, self.landed.len());
+        if is_busy && !is_over && self.landed.len() < COMPANY {
             return;
         }
-        self.lingering = None;
+        self.linger.end();
         // What the spool has no room for stays with whoever ran it, unacknowledged, until a superior takes some.
         let room = RESULTS_HELD_MAX.saturating_sub(self.spool.results.len());
         let rest = self.landed.split_off(room.min(self.landed.len()));

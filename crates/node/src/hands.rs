@@ -19,8 +19,9 @@ use crate::warden::{Nursery, ToWarden};
 
 pub use translate::Surroundings;
 
-/// Asks that may wait in a slot: one run and its cancellation.
-const SLOT_ASKS_MAX: usize = 4;
+/// Asks that may wait in a slot: for each run of a full line its start, its recall and its cancellation, twice over
+/// since the brain may hear of ends before the slot reads on.
+const SLOT_ASKS_MAX: usize = 64;
 
 /// The hands of one worker.
 #[derive(Debug)]
@@ -28,13 +29,21 @@ pub struct Runner {
     nursery: Arc<Nursery>,
     surroundings: Surroundings,
     tasks: Tasks,
-    slots: Vec<mpsc::Sender<ToWarden>>,
+    slots: Vec<Place>,
     idle: Vec<usize>,
     busy: BTreeMap<RunId, usize>,
     /// Runs that have ended, told by the slots before the brain hears of it.
     freed: mpsc::Receiver<RunId>,
     free: mpsc::Sender<RunId>,
     ended: mpsc::Sender<Local>,
+}
+
+/// A slot as the hands see it.
+#[derive(Debug)]
+struct Place {
+    asks: mpsc::Sender<ToWarden>,
+    /// Runs in it that have not ended: the one under way and those in line.
+    runs: usize,
 }
 
 impl Runner {
@@ -61,9 +70,19 @@ impl Runner {
 
     fn start(&mut self, start: &Start) {
         while let Ok(run) = self.freed.try_recv() {
-            self.idle.extend(self.busy.remove(&run));
+            if let Some(slot) = self.busy.remove(&run) {
+                self.slots[slot].runs -= 1;
+                if self.slots[slot].runs == 0 {
+                    self.idle.push(slot);
+                }
+            }
         }
-        let slot = self.idle.pop().unwrap_or_else(|| self.make_slot());
+        // If the last in line has ended meanwhile, so has the whole line, and any idle place is as good.
+        let ahead = start.after.and_then(|ahead| self.busy.get(&ahead).copied());
+        let slot = ahead
+            .or_else(|| self.idle.pop())
+            .unwrap_or_else(|| self.make_slot());
+        self.slots[slot].runs += 1;
         self.busy.insert(start.run, slot);
         let run = translate::run_of(start, &self.surroundings);
         self.tell(slot, ToWarden::Run(Box::new(run)));
@@ -80,12 +99,19 @@ impl Runner {
             ended: self.ended.clone(),
         };
         self.tasks.spawn("slot", slot.serve());
-        self.slots.push(asks);
+        self.slots.push(Place { asks, runs: 0 });
         number
     }
 
+    /// Tells the slot that `run` is in; nothing if it has ended.
+    fn tell_of(&self, run: RunId, ask: ToWarden) {
+        if let Some(slot) = self.busy.get(&run) {
+            self.tell(*slot, ask);
+        }
+    }
+
     fn tell(&self, slot: usize, ask: ToWarden) {
-        if let Err(error) = self.slots[slot].try_send(ask) {
+        if let Err(error) = self.slots[slot].asks.try_send(ask) {
             tracing::error!(slot, %error, "a slot does not take what it is asked");
         }
     }
@@ -95,11 +121,8 @@ impl Hands<Ask> for Runner {
     fn perform(&mut self, ask: Ask) {
         match ask {
             Ask::Start(start) => self.start(&start),
-            Ask::Kill(run) => {
-                if let Some(slot) = self.busy.get(&run) {
-                    self.tell(*slot, ToWarden::Cancel { run: run.0 });
-                }
-            }
+            Ask::Recall(run) => self.tell_of(run, ToWarden::Recall { run: run.0 }),
+            Ask::Kill(run) => self.tell_of(run, ToWarden::Cancel { run: run.0 }),
         }
     }
 }

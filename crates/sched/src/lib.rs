@@ -19,6 +19,7 @@ mod children;
 mod class;
 mod crew;
 mod explain;
+mod linger;
 mod outbox;
 mod place;
 mod rng;
@@ -31,6 +32,7 @@ pub use children::{ChildId, ChildKind};
 pub use class::{ClassId, ClassSpec};
 pub use crew::{Crew, Departed};
 pub use explain::Waiting;
+pub use linger::Linger;
 pub use outbox::{Gates, Outbox};
 pub use place::{Files, Placed, Placement};
 

@@ -74,6 +74,11 @@ impl Outbox {
         self.retired.retain(|(to, _), _| *to != link);
     }
 
+    /// How many reports there are.
+    pub fn reports(&self) -> usize {
+        self.reports.values().map(Vec::len).sum()
+    }
+
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.reports.is_empty()

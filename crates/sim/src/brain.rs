@@ -26,6 +26,8 @@ pub trait Brain: Machine<Input = Input<Happening>, Output = Output<Vec<u8>, Wish
 pub enum Wish {
     /// Begin to run an attempt.
     Start(Launch),
+    /// Give a run back unless it has begun.
+    Recall(u64),
     /// End the processes of a run; it still ends in [`Happening`].
     Kill(u64),
 }
@@ -37,6 +39,8 @@ pub enum Happening {
     Ended(u64, Box<Ran>),
     /// A run was killed as asked.
     Killed(u64),
+    /// A run was recalled before it began.
+    Unbegun(u64),
 }
 
 /// A run as the world needs to know it.
@@ -44,6 +48,8 @@ pub enum Happening {
 pub struct Launch {
     /// The run's number, unique in its process.
     pub run: u64,
+    /// The run that has to end first, under way or itself in line; this one begins in its place.
+    pub after: Option<u64>,
     /// Which attempt.
     pub attempt: Attempt,
     /// Program and arguments; see `play`.

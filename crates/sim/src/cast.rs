@@ -262,8 +262,10 @@ fn common<E: Record, C>(output: Output<E, C>, wish: impl Fn(C) -> Wish) -> Outpu
 fn wish(ask: Ask) -> Wish {
     match ask {
         Ask::Kill(RunId(run)) => Wish::Kill(run),
+        Ask::Recall(RunId(run)) => Wish::Recall(run),
         Ask::Start(start) => Wish::Start(Launch {
             run: start.run.0,
+            after: start.after.map(|ahead| ahead.0),
             attempt: start.attempt,
             words: start.words.iter().map(str::to_owned).collect(),
             resources: start.resources,
@@ -276,6 +278,7 @@ fn wish(ask: Ask) -> Wish {
 fn local(happening: Happening) -> Local {
     let (run, end) = match happening {
         Happening::Killed(run) => (run, RunEnd::Killed),
+        Happening::Unbegun(run) => (run, RunEnd::Unbegun),
         Happening::Ended(run, ran) => (run, RunEnd::Ran(Box::new(report(*ran)))),
     };
     Local::Ended {

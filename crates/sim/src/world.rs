@@ -13,6 +13,7 @@ mod effects;
 mod haunts;
 mod links;
 mod process;
+mod runs;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -139,6 +140,11 @@ enum Event {
         life: u32,
         run: u64,
     },
+    RecallEnd {
+        actor: ActorId,
+        life: u32,
+        run: u64,
+    },
     Restart {
         actor: ActorId,
     },
@@ -176,6 +182,8 @@ struct Process<B> {
     fetches: BTreeMap<u64, Fetch>,
     fetches_made: u64,
     runs: BTreeMap<u64, Launch>,
+    /// Runs that begin one after the other when the one by whose number they are found has ended.
+    lined_up: BTreeMap<u64, VecDeque<Launch>>,
     inputs: u64,
 }
 
@@ -308,6 +316,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             Event::FetchEnd { actor, life, fetch } => self.fetch_ended(actor, life, fetch),
             Event::RunEnd { actor, life, run } => self.run_ended(actor, life, run),
             Event::KillEnd { actor, life, run } => self.run_killed(actor, life, run),
+            Event::RecallEnd { actor, life, run } => self.run_recalled(actor, life, run),
             Event::Restart { actor } => self.start(actor),
             Event::Resume { actor } => self.resume(actor),
             Event::Heal { from, to } => self.heal(from, to),
@@ -322,7 +331,8 @@ impl<B: Brain, O: Observer> World<B, O> {
             | Event::FetchEnd { actor, .. }
             | Event::Flushed { actor, .. }
             | Event::RunEnd { actor, .. }
-            | Event::KillEnd { actor, .. } => Some(actor),
+            | Event::KillEnd { actor, .. }
+            | Event::RecallEnd { actor, .. } => Some(actor),
             Event::Arrive { conn, from } => self.end_actor(conn, from.other()),
             Event::Silence { conn, which, .. } => self.end_actor(conn, which),
             Event::Restart { .. } | Event::Resume { .. } | Event::Heal { .. } => None,

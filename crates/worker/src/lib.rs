@@ -8,11 +8,11 @@
 //! [`Local::Ended`].
 
 mod orders;
+mod runs;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_proto::limits::LINGER;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, Stream};
 use muster_proto::task::{FileRef, InputFile, OutputFile, Words};
@@ -20,9 +20,10 @@ use muster_proto::wire::{CloseCode, Frame, LinkStatus, Offer, StatusReply, TaskC
 use muster_proto::{
     Attempt, Digest, LinkId, Lsn, MasterId, Peer, Resources, Span, TaskKey, TemplateId, Time,
 };
-use muster_sched::{Arrival, Cache, Gates, Outbox};
+use muster_sched::{Arrival, Cache, Gates, Linger, Outbox};
 
-use crate::tasks::Held;
+use crate::runs::Runs;
+use crate::tasks::{Entry, Held};
 
 /// What a worker asks of its driver.
 pub type Effect = Output<Never, Ask>;
@@ -49,6 +50,8 @@ pub struct RunId(pub u64);
 pub enum Ask {
     /// Run this. Ends in [`Local::Ended`].
     Start(Box<Start>),
+    /// Give this run back unless it has begun; if so, it ends in [`RunEnd::Unbegun`].
+    Recall(RunId),
     /// End this run at once. It still ends in [`Local::Ended`].
     Kill(RunId),
 }
@@ -58,6 +61,9 @@ pub enum Ask {
 pub struct Start {
     /// The run's number.
     pub run: RunId,
+    /// The run that has to end first, itself under way or in line; this one begins in its place without being asked
+    /// for again.
+    pub after: Option<RunId>,
     /// Of which attempt.
     pub attempt: Attempt,
     /// Program and arguments.
@@ -95,6 +101,8 @@ pub enum RunEnd {
     Ran(Box<RunReport>),
     /// It was killed as asked.
     Killed,
+    /// It was recalled before it began.
+    Unbegun,
     /// The worker could not run it, for a reason that is not the task's.
     Lost(muster_proto::outcome::Loss),
 }
@@ -136,21 +144,17 @@ pub struct Worker {
     epochs: BTreeMap<MasterId, muster_proto::Epoch>,
     tasks: BTreeMap<TaskKey, Held>,
     /// Staged tasks by order of start.
-    waiting: BTreeSet<(std::cmp::Reverse<i32>, u64, TaskKey)>,
-    running: BTreeMap<RunId, TaskKey>,
-    /// Runs that nobody waits for; they occupy their resources until they have ended.
-    dying: BTreeMap<RunId, Resources>,
+    waiting: BTreeSet<Entry>,
+    runs: Runs,
     /// Results that the superior has not acknowledged.
     results: BTreeMap<Attempt, Box<Ran>>,
     cache: Cache,
-    free: Resources,
-    runs: u64,
     arrivals: u64,
     accepted: u64,
     outbox: Outbox,
     leaving: bool,
-    /// When what is to be said must be said, although other work is in hand.
-    lingering: Option<Time>,
+    /// How long what is to be said waits for more while other work is in hand.
+    linger: Linger,
     /// Whether the next tick has something to hand out.
     stirred: bool,
 }
@@ -164,17 +168,14 @@ impl Worker {
             epochs: BTreeMap::new(),
             tasks: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            running: BTreeMap::new(),
-            dying: BTreeMap::new(),
+            runs: Runs::new(config.shape),
             results: BTreeMap::new(),
             cache: Cache::new(config.cache_bytes_max, files),
-            free: config.shape,
-            runs: 0,
             arrivals: 0,
             accepted: 0,
             outbox: Outbox::default(),
             leaving: false,
-            lingering: None,
+            linger: Linger::default(),
             stirred: false,
             config,
         }
@@ -183,7 +184,7 @@ impl Worker {
     /// Whether nothing is held for anyone: no attempt, no run, no result, no needed file.
     pub fn is_idle(&self) -> bool {
         self.tasks.is_empty()
-            && self.dying.is_empty()
+            && self.runs.is_empty()
             && self.results.is_empty()
             && self.cache.pinned() == 0
     }
@@ -191,21 +192,19 @@ impl Worker {
     /// Whether a leaving worker has handed back all it held.
     pub fn is_drained(&self) -> bool {
         self.leaving
-            && self.running.is_empty()
-            && self.dying.is_empty()
+            && self.runs.is_empty()
             && self.results.is_empty()
             && !self.stirred
     }
 
     fn turn(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.stirred = false;
-        self.start(out);
-        let is_busy = !self.running.is_empty() || !self.waiting.is_empty();
-        let due = *self.lingering.get_or_insert(now + LINGER);
+        self.start(now, out);
+        let is_busy = !self.runs.is_empty() || !self.waiting.is_empty();
         if self.outbox.is_empty() {
-            self.lingering = None;
-        } else if !is_busy || due <= now {
-            self.lingering = None;
+            self.linger.end();
+        } else if self.linger.is_over(now, self.outbox.reports()) || !is_busy {
+            self.linger.end();
             self.say(out);
         }
         for digest in self.cache.evict() {
@@ -279,7 +278,7 @@ impl Worker {
 
     fn status(&self) -> StatusReply {
         let (open, held) = (self.tasks.len() as u64, self.results.len() as u64);
-        let leased = self.running.len() as u64;
+        let leased = self.runs.under_way() as u64;
         let tasks = TaskCounts {
             submitted: open + held,
             waiting: open - leased,
@@ -420,7 +419,7 @@ impl Machine for Worker {
             Input::Drain => self.vacate(out),
             Input::Local(Local::Ended { run, end, spoiled }) => {
                 self.fetch_again(&spoiled, out);
-                self.ended(run, end);
+                self.ended(now, run, end);
             }
         }
         self.stirred = true;
@@ -431,11 +430,7 @@ impl Machine for Worker {
             at: Time(0),
             why: "a turn has something to hand out",
         });
-        let lingering = self.lingering.map(|at| Deadline {
-            at,
-            why: "reports have waited for company",
-        });
-        stirred.or(lingering)
+        stirred.or(self.linger.deadline())
     }
 
     fn check(&self) {

@@ -3,18 +3,22 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RESULTS_HELD_MAX, RUNS_MAX};
+use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RESULTS_HELD_MAX};
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Ran};
 use muster_proto::task::{Command, TaskBody, Template};
-use muster_proto::{Attempt, Digest, LinkId, Resources, Role, TaskKey, Try};
+use muster_proto::{Attempt, Digest, LinkId, Resources, Role, TaskKey, Time, Try};
 use muster_sched::Want;
 use muster_sched::cache::inputs;
 
+use crate::runs::Room;
 use crate::{Ask, Effect, RunEnd, RunId, RunReport, Start, Worker};
 
 /// Waiting attempts that do not fit and are passed over in one turn, so that a turn's work is bounded.
 const PASSED_MAX: usize = 64;
+
+/// A place among those that wait: greater priority first, then order of arrival.
+pub(crate) type Entry = (Reverse<i32>, u64, TaskKey);
 
 /// An attempt that has not ended.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ enum Stage {
     Staging { missing: u32 },
     /// It waits for resources.
     Waiting,
-    /// It runs.
+    /// It runs, or is next in line to.
     Running { run: RunId },
 }
 
@@ -145,43 +149,115 @@ impl Worker {
             return self.report_run(attempt, RunReport::nothing(Ok(())));
         }
         held.stage = Stage::Waiting;
-        self.waiting
-            .insert((Reverse(held.template.policy.priority), held.arrival, key));
+        let entry = held.entry(key);
+        self.waiting.insert(entry);
     }
 
     /// Starts what fits, in order; what does not fit lets smaller ones pass. Nothing starts while too many results
     /// wait for a superior that is away.
-    pub(crate) fn start(&mut self, out: &mut Vec<Effect>) {
-        if self.results.len() >= RESULTS_HELD_MAX {
-            return;
+    pub(crate) fn start(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if self.results.len() < RESULTS_HELD_MAX {
+            self.begin(now, out);
+            self.line_up(now, out);
         }
-        let mut start = Vec::new();
-        let mut free = self.free;
-        let mut passed = 0;
+        let room = if self.waiting.is_empty() {
+            Room::Free
+        } else {
+            Room::Wanted
+        };
+        for run in self.runs.recall(now, room) {
+            out.push(Output::Local(Ask::Recall(run)));
+        }
+    }
+
+    fn begin(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let (mut free, mut places) = (self.runs.free(), self.runs.room());
+        let (mut chosen, mut passed) = (Vec::new(), 0);
         for entry in &self.waiting {
             let Some(held) = self.tasks.get(&entry.2) else {
                 continue;
             };
-            let asked = self.claim(&held.template);
-            let full = self.running.len() + self.dying.len() + start.len() >= RUNS_MAX;
-            if asked.fits(&free) && !full {
-                free = free.minus(&asked);
-                start.push(*entry);
+            let claim = self.claim(held.claim());
+            if places == 0 || passed == PASSED_MAX {
+                break;
+            }
+            if claim.fits(&free) {
+                free = free.minus(&claim);
+                places -= 1;
+                chosen.push((*entry, claim));
             } else {
                 passed += 1;
-                if passed == PASSED_MAX {
-                    break;
-                }
             }
         }
-        for entry in start {
+        for (entry, claim) in chosen {
             self.waiting.remove(&entry);
-            self.run(entry.2, out);
+            let run = self.runs.begin(now, entry.2, claim);
+            self.hand_over(entry.2, run, None, out);
         }
     }
 
-    fn run(&mut self, key: TaskKey, out: &mut Vec<Effect>) {
-        let Some(claim) = self.tasks.get(&key).map(|held| self.claim(&held.template)) else {
+    /// Lines up what waits behind runs that occupy just what it asks for, strictly in order. Whoever is watched by
+    /// its run time starts at a known time, so it is not lined up.
+    fn line_up(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let (mut heads, line_max) = self.runs.heads(now);
+        while !heads.is_empty() && self.runs.room() > 0 {
+            let Some(&entry) = self.waiting.first() else {
+                return;
+            };
+            let Some(held) = self.tasks.get(&entry.2) else {
+                return;
+            };
+            let claim = self.claim(held.claim());
+            let head = heads.iter().find(|head| head.3 == claim).copied();
+            let (Some(head), None) = (head, held.template.policy.fast_abort_percent) else {
+                return;
+            };
+            heads.remove(&head);
+            let (length, head, last, _) = head;
+            self.waiting.pop_first();
+            let run = self.runs.line_up(now, entry.2, head);
+            self.hand_over(entry.2, run, Some(last), out);
+            if length + 1 < line_max {
+                heads.insert((length + 1, head, run, claim));
+            }
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        key: TaskKey,
+        run: RunId,
+        after: Option<RunId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(held) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        held.stage = Stage::Running { run };
+        let start = held.start(key, run, after);
+        let (attempt, watched) = (start.attempt, held.template.policy.fast_abort_percent);
+        let start = Start {
+            resources: self.claim(start.resources),
+            ..start
+        };
+        if let (Some(_), Some((link, _))) = (watched, &self.superior) {
+            self.outbox.started(*link, attempt);
+        }
+        out.push(Output::Local(Ask::Start(Box::new(start))));
+    }
+
+    /// A run has ended: its result is reported, unless nobody waits for it.
+    pub(crate) fn ended(&mut self, now: Time, run: RunId, end: RunEnd) {
+        if let RunEnd::Ran(report) = &end {
+            self.runs.lasted(report.measured.wall);
+        }
+        let Some(key) = self.runs.ended(now, run) else {
+            if let RunEnd::Ran(report) = end {
+                self.discard(*report);
+            }
             return;
         };
         let Some(held) = self.tasks.get_mut(&key) else {
@@ -191,69 +267,19 @@ impl Worker {
             key,
             round: held.round,
         };
-        let words = match &held.template.command {
-            Command::Exec(words) if held.body.words.is_empty() => words.clone(),
-            Command::Exec(_) | Command::Noop => held.body.words.clone(),
-        };
-        self.runs += 1;
-        let run = RunId(self.runs);
-        held.stage = Stage::Running { run };
-        let template = &held.template;
-        let start = Start {
-            run,
-            attempt,
-            words,
-            environment: template.environment.clone(),
-            inputs: template
-                .inputs
-                .iter()
-                .chain(&held.body.inputs)
-                .cloned()
-                .collect(),
-            outputs: template
-                .outputs
-                .iter()
-                .chain(&held.body.outputs)
-                .cloned()
-                .collect(),
-            resources: claim,
-            wall_max: template.policy.wall_max,
-        };
-        self.free = self.free.minus(&claim);
-        self.running.insert(run, key);
-        if template.policy.fast_abort_percent.is_some()
-            && let Some((link, _)) = self.superior
-        {
-            self.outbox.started(link, attempt);
-        }
-        out.push(Output::Local(Ask::Start(Box::new(start))));
-    }
-
-    /// A run has ended: its result is reported, unless nobody waits for it.
-    pub(crate) fn ended(&mut self, run: RunId, end: RunEnd) {
-        if let Some(resources) = self.dying.remove(&run) {
-            self.free = self.free.plus(&resources);
-            if let RunEnd::Ran(report) = end {
-                self.discard(*report);
-            }
+        if let RunEnd::Unbegun = end {
+            held.stage = Stage::Waiting;
+            let entry = held.entry(key);
+            self.waiting.insert(entry);
             return;
         }
-        let Some(key) = self.running.remove(&run) else {
-            return;
-        };
-        let Some(held) = self.tasks.get(&key) else {
-            return;
-        };
-        let attempt = Attempt {
-            key,
-            round: held.round,
-        };
-        self.free = self.free.plus(&self.claim(&held.template));
         self.end_task(key);
         match end {
             RunEnd::Ran(report) => self.report_run(attempt, *report),
             RunEnd::Lost(loss) => self.report(attempt, End::Lost(loss)),
-            RunEnd::Killed => self.report(attempt, End::Lost(Loss::WorkerFault)),
+            RunEnd::Killed | RunEnd::Unbegun => {
+                self.report(attempt, End::Lost(Loss::WorkerFault));
+            }
         }
     }
 
@@ -304,13 +330,10 @@ impl Worker {
         match held.stage {
             Stage::Staging { .. } => {}
             Stage::Waiting => {
-                self.waiting
-                    .remove(&(Reverse(held.template.policy.priority), held.arrival, key));
+                self.waiting.remove(&held.entry(key));
             }
             Stage::Running { run } => {
-                self.running.remove(&run);
-                let claim = self.claim(&held.template);
-                self.dying.insert(run, claim);
+                self.runs.disown(run);
                 out.push(Output::Local(Ask::Kill(run)));
             }
         }
@@ -327,35 +350,59 @@ impl Worker {
     }
 
     /// What an attempt occupies here: what it asks for; all there is, if it asks for nothing.
-    pub(crate) fn claim(&self, template: &Template) -> Resources {
-        if template.resources == Resources::default() {
+    fn claim(&self, asked: Resources) -> Resources {
+        if asked == Resources::default() {
             self.config.shape
         } else {
-            template.resources
+            asked
         }
     }
 
     pub(crate) fn check_tasks(&self) {
-        let running = self.running.values().filter_map(|key| self.tasks.get(key));
-        let used = running.fold(Resources::default(), |sum, held| {
-            sum.plus(&self.claim(&held.template))
-        });
-        let used = self
-            .dying
-            .values()
-            .fold(used, |sum, resources| sum.plus(resources));
-        assert_eq!(
-            used.plus(&self.free),
-            self.config.shape,
-            "what runs and what is free make the worker's shape"
-        );
+        self.runs.check();
         for (key, held) in &self.tasks {
-            let entry = (Reverse(held.template.policy.priority), held.arrival, *key);
             assert_eq!(
-                self.waiting.contains(&entry),
+                self.waiting.contains(&held.entry(*key)),
                 held.stage == Stage::Waiting,
                 "{key} waits as its stage says"
             );
+        }
+    }
+}
+
+impl Held {
+    /// What it asks for.
+    fn claim(&self) -> Resources {
+        self.template.resources
+    }
+
+    /// Its place among those that wait.
+    fn entry(&self, key: TaskKey) -> Entry {
+        (Reverse(self.template.policy.priority), self.arrival, key)
+    }
+
+    /// What the hands are to do for it.
+    fn start(&self, key: TaskKey, run: RunId, after: Option<RunId>) -> Start {
+        let template = &self.template;
+        let words = match &template.command {
+            Command::Exec(words) if self.body.words.is_empty() => words.clone(),
+            Command::Exec(_) | Command::Noop => self.body.words.clone(),
+        };
+        let inputs = template.inputs.iter().chain(&self.body.inputs);
+        let outputs = template.outputs.iter().chain(&self.body.outputs);
+        Start {
+            run,
+            after,
+            attempt: Attempt {
+                key,
+                round: self.round,
+            },
+            words,
+            environment: template.environment.clone(),
+            inputs: inputs.cloned().collect(),
+            outputs: outputs.cloned().collect(),
+            resources: template.resources,
+            wall_max: template.policy.wall_max,
         }
     }
 }

@@ -97,6 +97,7 @@ fn judge(ended: Ended) -> RunEnd {
         End::CannotStart(errno) => Err(Failure::CannotStart(errno)),
         End::TooMuchOutput => Err(Failure::TooMuchOutput),
         End::Cancelled => return RunEnd::Killed,
+        End::Unbegun => return RunEnd::Unbegun,
         End::NoSpace => return RunEnd::Lost(Loss::NoSpace),
         End::StagingFailed { name, why } => {
             tracing::warn!(%name, why, "an input could not be placed in a sandbox");

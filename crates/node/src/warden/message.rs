@@ -18,10 +18,16 @@ pub const RUNS_QUEUED_MAX: usize = 1_024;
 /// What a worker asks of a warden.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWarden {
-    /// Run this when all earlier ones have ended. Answered by one [`Ended`], in the same order unless cancelled.
+    /// Run this when all earlier ones have ended. Answered by one [`Ended`], in the same order unless cancelled
+    /// or recalled.
     Run(Box<Run>),
     /// End this run at once, or drop it if it has not begun. Nothing happens if it has ended already.
     Cancel {
+        /// Which.
+        run: u64,
+    },
+    /// Drop this run, as [`End::Unbegun`]. Nothing happens if it has begun.
+    Recall {
         /// Which.
         run: u64,
     },
@@ -148,6 +154,8 @@ pub enum End {
     TimedOut,
     /// It was cancelled.
     Cancelled,
+    /// It was recalled before it began.
+    Unbegun,
     /// There is no such program.
     NotFound,
     /// The program is there but is not executable, or of no known format.

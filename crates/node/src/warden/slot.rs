@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use muster_proto::limits::LINGER;
 use muster_proto::{Span, Time};
 use muster_store::content::ContentStore;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -67,8 +68,10 @@ struct Warden<'a> {
     queue: VecDeque<Box<Run>>,
     /// What is read from the link goes through here.
     buffer: Vec<u8>,
-    /// What is told goes through here.
-    frame: Vec<u8>,
+    /// Ends that wait to be told together.
+    untold: Vec<u8>,
+    /// When they are told, although other runs wait.
+    tell_at: Option<Time>,
 }
 
 /// The program of a run, under way.
@@ -111,7 +114,8 @@ impl<'a> Warden<'a> {
             decoder: Decoder::default(),
             queue: VecDeque::new(),
             buffer: vec![0; READ_BYTES],
-            frame: Vec::new(),
+            untold: Vec::new(),
+            tell_at: None,
         })
     }
 
@@ -121,8 +125,9 @@ impl<'a> Warden<'a> {
                 let Some(ended) = self.run(&run)? else {
                     return Ok(());
                 };
-                self.tell(&FromWarden::Ended(Box::new(ended)))?;
+                self.put_by(ended)?;
             }
+            self.tell_all()?;
             match self.hear(None)? {
                 Heard::Words => {}
                 Heard::Farewell => return Ok(()),
@@ -158,7 +163,10 @@ impl<'a> Warden<'a> {
     /// Waits until the program has ended and then until nothing it has started lives.
     fn watch(&mut self, run: &Run, leader: &mut Leader) -> io::Result<Heard> {
         loop {
-            let [heard, ended] = self.wait(leader.patience(run))?;
+            let [heard, ended] = self.wait(self.patience(leader, run))?;
+            if self.tell_at.is_some_and(|at| at <= self.clock.now()) {
+                self.tell_all()?;
+            }
             if ended {
                 sys::drain_signals(self.signals.as_fd());
                 let alive = leader.count_all()?;
@@ -182,6 +190,14 @@ impl<'a> Warden<'a> {
                 return Ok(Heard::Words);
             }
         }
+    }
+
+    /// How long to wait before the limits are looked at again, or ends are told.
+    fn patience(&self, leader: &Leader, run: &Run) -> Duration {
+        let untold = self.tell_at.map(|at| self.clock.until(at));
+        leader
+            .patience(run)
+            .min(untold.unwrap_or(Duration::MAX))
     }
 
     /// Waits at most `patience`. Whether the link has something to say, and whether children have ended.
@@ -291,28 +307,42 @@ impl<'a> Warden<'a> {
                 (ToWarden::Cancel { run }, Some((current, leader))) if run == *current => {
                     leader.killed = Some(End::Cancelled);
                 }
-                (ToWarden::Cancel { run }, _) => self.cancel_queued(run)?,
+                (ToWarden::Cancel { run }, _) => self.drop_queued(run, End::Cancelled)?,
+                (ToWarden::Recall { run }, _) => self.drop_queued(run, End::Unbegun)?,
             }
         }
         Ok(Heard::Words)
     }
 
-    fn cancel_queued(&mut self, run: u64) -> io::Result<()> {
+    fn drop_queued(&mut self, run: u64, end: End) -> io::Result<()> {
         let Some(at) = self.queue.iter().position(|queued| queued.run == run) else {
-            // It has ended, and that has been told.
+            // It has begun, and its end is or will be told.
             return Ok(());
         };
         self.queue.remove(at);
-        self.tell(&FromWarden::Ended(Box::new(Ended::unstarted(
-            run,
-            End::Cancelled,
-        ))))
+        self.tell(&FromWarden::Ended(Box::new(Ended::unstarted(run, end))))
+    }
+
+    /// Keeps an end for the company of others, for a while at most: each telling wakes the worker.
+    fn put_by(&mut self, ended: Ended) -> io::Result<()> {
+        encode(&FromWarden::Ended(Box::new(ended)), &mut self.untold);
+        let now = self.clock.now();
+        let due = *self.tell_at.get_or_insert(now + LINGER);
+        if due <= now { self.tell_all() } else { Ok(()) }
     }
 
     fn tell(&mut self, word: &FromWarden) -> io::Result<()> {
-        self.frame.clear();
-        encode(word, &mut self.frame);
-        self.link.write_all(&self.frame)
+        encode(word, &mut self.untold);
+        self.tell_all()
+    }
+
+    fn tell_all(&mut self) -> io::Result<()> {
+        self.tell_at = None;
+        if !self.untold.is_empty() {
+            self.link.write_all(&self.untold)?;
+            self.untold.clear();
+        }
+        Ok(())
     }
 }
 

@@ -194,7 +194,7 @@ impl Casts {
         largest: Resources,
     ) -> (Template, Vec<TaskBody>) {
         let outputs = *rng.pick(&[0, 0, 1, 3]);
-        let slow = *rng.pick(&[20_000, 500_000, 4_000_000, 20_000_000]);
+        let slow = *rng.pick(&[4_000, 20_000, 500_000, 4_000_000, 20_000_000]);
         let fails_permille = *rng.pick(&[0, 0, 100, 500]);
         let template = Template {
             command: Command::Exec(Words::new(&["play"]).unwrap_or_default()),

@@ -1,17 +1,14 @@
-//! Contents move and runs make them.
+//! Contents move.
 
 use muster_proto::machine::{FetchEnd, Input};
 use muster_proto::wire::Frame;
 use muster_proto::{Digest, LinkId, Span};
 
-use crate::brain::{ActorId, Brain, Happening, Launch, Observer, Sight};
-use crate::play;
+use crate::brain::{ActorId, Brain, Observer, Sight};
 use crate::world::{Event, Fetch, World};
 
 /// How long a transfer that a cut holds up waits before it is looked at again.
 const STALLED: Span = Span::secs(1);
-/// How long a killed run's processes may take to end.
-const KILL_US_MAX: u64 = 300_000;
 
 impl<B: Brain, O: Observer> World<B, O> {
     pub(super) fn fetch(&mut self, actor: ActorId, link: LinkId, digest: Digest, bytes: u64) {
@@ -107,74 +104,5 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
         self.saw(&Sight::Fetched { actor, digest, end });
         self.feed(actor, Input::Fetched { link, digest, end });
-    }
-
-    pub(super) fn start_run(&mut self, actor: ActorId, launch: Launch) {
-        let host = &mut self.actors[actor.0];
-        let (life, attempt, run) = (host.lives, launch.attempt, launch.run);
-        let lacks = launch
-            .inputs
-            .iter()
-            .find(|digest| !host.contents.contains_key(digest))
-            .copied();
-        let Some(process) = &mut host.process else {
-            return;
-        };
-        let again = process.runs.insert(run, launch.clone()).is_some();
-        if let Some(digest) = lacks {
-            self.wrong("staging", format!("{attempt} starts without {digest:?}"));
-        }
-        if again {
-            self.wrong(
-                "ledger",
-                format!("actor {} uses the number of a run twice", actor.0),
-            );
-        }
-        self.saw(&Sight::Started {
-            actor,
-            launch: &launch,
-        });
-        let at = self.now + play::wall(&launch);
-        self.agenda.enter(at, Event::RunEnd { actor, life, run });
-    }
-
-    pub(super) fn run_ended(&mut self, actor: ActorId, life: u32, run: u64) {
-        let Some(launch) = self
-            .process(actor, life)
-            .and_then(|process| process.runs.remove(&run))
-        else {
-            return;
-        };
-        let attempt = launch.attempt;
-        let host = &mut self.actors[actor.0];
-        let ran = play::ran(&launch, &host.casting.peer.name);
-        host.contents
-            .extend(ran.files().map(|file| (file.digest, file.bytes)));
-        let ended = Sight::Ended {
-            actor,
-            attempt,
-            ran: &ran,
-        };
-        self.observer.saw(self.now, &ended);
-        self.feed(actor, Input::Local(Happening::Ended(run, Box::new(ran))));
-    }
-
-    /// A kill takes its time, and the run may end by itself meanwhile.
-    pub(super) fn kill_run(&mut self, actor: ActorId, run: u64) {
-        let life = self.actors[actor.0].lives;
-        let at = self.now + Span(self.rng.between(500, KILL_US_MAX));
-        self.agenda.enter(at, Event::KillEnd { actor, life, run });
-    }
-
-    pub(super) fn run_killed(&mut self, actor: ActorId, life: u32, run: u64) {
-        let Some(launch) = self
-            .process(actor, life)
-            .and_then(|process| process.runs.remove(&run))
-        else {
-            return;
-        };
-        let attempt = launch.attempt;
-        self.saw(&Sight::Cut { actor, attempt });
-        self.feed(actor, Input::Local(Happening::Killed(run)));
     }
 }

@@ -23,6 +23,7 @@ impl<B: Brain, O: Observer> World<B, O> {
                 Output::Forget { digest, gate } => self.forget(actor, digest, gate),
                 Output::Close { link, .. } => self.close(actor, link),
                 Output::Local(Wish::Start(launch)) => self.start_run(actor, launch),
+                Output::Local(Wish::Recall(run)) => self.recall_run(actor, run),
                 Output::Local(Wish::Kill(run)) => self.kill_run(actor, run),
             }
         }

@@ -41,6 +41,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             fetches: BTreeMap::new(),
             fetches_made: 0,
             runs: BTreeMap::new(),
+            lined_up: BTreeMap::new(),
             inputs: 0,
         });
         self.haunts.starts(actor);

@@ -25,6 +25,7 @@ pub struct Play {
     pub closed: Vec<(LinkId, CloseCode)>,
     starts: Vec<Start>,
     pub killed: Vec<RunId>,
+    pub recalled: Vec<RunId>,
     links: u32,
 }
 
@@ -49,6 +50,7 @@ impl Play {
             closed: Vec::new(),
             starts: Vec::new(),
             killed: Vec::new(),
+            recalled: Vec::new(),
             links: 0,
         }
     }
@@ -76,6 +78,7 @@ impl Play {
                 Output::Forget { .. } => {}
                 Output::Close { link, code } => self.closed.push((link, code)),
                 Output::Local(Ask::Start(start)) => self.starts.push(*start),
+                Output::Local(Ask::Recall(run)) => self.recalled.push(run),
                 Output::Local(Ask::Kill(run)) => self.killed.push(run),
             }
         }
