@@ -2,6 +2,8 @@
 //!
 //! One frame of as many tasks as a frame may hold is encoded and decoded. Their template crossed the link before.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use muster_benches::{ns_each, shortest};
 use muster_proto::outcome::{End, Measured, Ran, Report, Stream};
@@ -105,7 +107,7 @@ fn reports() -> Frame {
     let report = |task| Report {
         task,
         round: ROUND,
-        end: End::Ran(Box::new(ran.clone())),
+        end: End::Ran(Arc::new(ran.clone())),
     };
     Frame::from(Reports {
         master: MasterId(u64::MAX),

@@ -2,6 +2,8 @@
 //!
 //! A record is `kind u8 | schema u8 | payload in postcard`, as in a master's journal.
 
+use std::sync::Arc;
+
 use muster_proto::machine::{BadRecord, Record};
 use muster_proto::outcome::Ran;
 use muster_proto::record::{read, write};
@@ -29,7 +31,7 @@ pub struct Spooled {
     /// Of which attempt.
     pub attempt: Attempt,
     /// The result; its files are in the store.
-    pub ran: Box<Ran>,
+    pub ran: Arc<Ran>,
 }
 
 impl Record for Event {

@@ -1,5 +1,7 @@
 //! Files that come: inputs from above, outputs from below.
 
+use std::sync::Arc;
+
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
 use muster_proto::{Digest, LinkId, Role, TaskKey, Time};
@@ -91,7 +93,7 @@ impl Foreman {
                     stderr: Stream::default(),
                     outputs: Vec::new(),
                 };
-                self.report(key, round, End::Ran(Box::new(ran)));
+                self.report(key, round, End::Ran(Arc::new(ran)));
             }
             (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => {
                 self.lose(key, Loss::NotStaged)

@@ -1,6 +1,7 @@
 //! Reports from below: their files are fetched, they are spooled, acknowledged and handed up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_proto::batch::cut;
 use muster_proto::limits::RESULTS_HELD_MAX;
@@ -37,7 +38,7 @@ pub(crate) struct Fetch {
 pub(crate) struct Arriving {
     child: ChildId,
     link: LinkId,
-    ran: Box<Ran>,
+    ran: Arc<Ran>,
     /// Files that have not come; those that have are pinned.
     missing: BTreeSet<Digest>,
 }
@@ -122,7 +123,7 @@ impl Foreman {
         now: Time,
         (link, child): (LinkId, ChildId),
         attempt: Attempt,
-        ran: Box<Ran>,
+        ran: Arc<Ran>,
         out: &mut Vec<Effect>,
     ) {
         if self.spool.results.contains_key(&attempt) {

@@ -1,6 +1,7 @@
 //! What a foreman must never forget: results it has acknowledged, and whose they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_proto::outcome::Ran;
 use muster_proto::{Attempt, MasterId, Peer};
@@ -11,7 +12,7 @@ use crate::event::Event;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Spool {
     /// Results that no superior has acknowledged.
-    pub results: BTreeMap<Attempt, Box<Ran>>,
+    pub results: BTreeMap<Attempt, Arc<Ran>>,
     /// Which superior brings which master's tasks.
     pub masters: BTreeMap<MasterId, Peer>,
     /// Subordinates that may hold leases.

@@ -1,6 +1,7 @@
 //! Handing tasks down, and taking them back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_proto::batch::cut;
 use muster_proto::limits::LOSSES_PER_TASK_MAX;
@@ -49,7 +50,7 @@ pub(crate) struct Arriving {
     /// The link its files come over.
     pub link: LinkId,
     /// The result.
-    pub ran: Box<Ran>,
+    pub ran: Arc<Ran>,
     /// Files that have not come.
     pub missing: BTreeSet<Digest>,
 }
@@ -204,7 +205,7 @@ impl Master {
                 task,
                 verdict,
                 attempts,
-                site: String::new(),
+                site: Arc::default(),
             };
             self.account(now, vec![outcome], out);
         } else {

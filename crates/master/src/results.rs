@@ -1,6 +1,7 @@
 //! Reports from below: which count, which files they bring, what follows.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use muster_proto::batch::cut;
 use muster_proto::limits::UNNEEDED_GRACE;
@@ -127,7 +128,7 @@ impl Master {
         now: Time,
         (link, child): (LinkId, ChildId),
         (task, round): (TaskId, Try),
-        ran: Box<Ran>,
+        ran: Arc<Ran>,
         out: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         let key = self.key(task);
@@ -234,7 +235,7 @@ impl Master {
         now: Time,
         (link, child): (LinkId, ChildId),
         (task, round): (TaskId, Try),
-        ran: Box<Ran>,
+        ran: Arc<Ran>,
     ) -> Option<Outcome> {
         self.outbox.ack(link, self.attempt(task, round));
         let template = self.book.open.get(&task)?.template;
@@ -258,7 +259,7 @@ impl Master {
         let site = self
             .crew
             .peer_of(child)
-            .map_or_else(String::new, |peer| peer.site.clone());
+            .map_or_else(Arc::default, |peer| Arc::from(peer.site.as_str()));
         Some(Outcome {
             task,
             verdict: Verdict::Ran { round, ran },

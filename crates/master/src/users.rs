@@ -244,7 +244,7 @@ impl Master {
                 task,
                 verdict: Verdict::Cancelled,
                 attempts,
-                site: String::new(),
+                site: std::sync::Arc::default(),
             });
         }
         self.account(now, outcomes, out);

@@ -65,7 +65,7 @@ pub const DIGESTS_PER_REQUEST_MAX: usize = 1_024;
 /// short enough that another child never waits long for it.
 pub const HOARD: Span = Span::secs(2);
 /// Leases beyond the running ones, per slot, however short the tasks.
-pub const HOARD_PER_SLOT_MAX: u32 = 2_048;
+pub const HOARD_PER_SLOT_MAX: u32 = 8_192;
 /// Leases of one child in all.
 pub const LEASES_PER_CHILD_MAX: u32 = 65_536;
 /// Placements of one call of the scheduler.

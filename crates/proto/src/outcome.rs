@@ -1,5 +1,7 @@
 //! What comes back: an attempt ends in a run or a loss, a task in one outcome.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -23,7 +25,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// The command was run, or could not be for a reason of its own.
-    Ran(Box<Ran>),
+    Ran(Arc<Ran>),
     /// Nothing is known of the task; another attempt is due.
     Lost(Loss),
 }
@@ -184,7 +186,7 @@ pub struct Outcome {
     /// How many attempts were made in this epoch.
     pub attempts: u32,
     /// The site of the attempt that counted; empty if none did.
-    pub site: String,
+    pub site: Arc<str>,
 }
 
 /// What became of a task.
@@ -195,7 +197,7 @@ pub enum Verdict {
         /// Which.
         round: Try,
         /// What it brought.
-        ran: Box<Ran>,
+        ran: Arc<Ran>,
     },
     /// It was given up without a run.
     GivenUp(Failure),

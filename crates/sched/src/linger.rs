@@ -1,8 +1,8 @@
 //! How long news waits for company.
 
+use muster_proto::Time;
 use muster_proto::limits::{COMPANY_MIN, LINGER, LINGER_MAX};
 use muster_proto::machine::Deadline;
-use muster_proto::Time;
 
 /// A wait for company: what has gathered leaves after [`LINGER`], or after [`LINGER_MAX`] if company comes so fast that
 /// the longer wait is worth it.
@@ -45,7 +45,10 @@ mod tests {
         let begun = Time(1_000);
         let mut few = Linger::default();
         assert!(!few.is_over(begun, 1));
-        assert_eq!(few.deadline().map(|deadline| deadline.at), Some(begun + LINGER));
+        assert_eq!(
+            few.deadline().map(|deadline| deadline.at),
+            Some(begun + LINGER)
+        );
         assert!(few.is_over(begun + LINGER, COMPANY_MIN - 1));
 
         let mut many = Linger::default();

@@ -12,6 +12,7 @@ mod runs;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, Stream};
@@ -140,14 +141,14 @@ impl RunReport {
 pub struct Worker {
     config: Config,
     superior: Option<(LinkId, Peer)>,
-    templates: BTreeMap<(MasterId, TemplateId), std::sync::Arc<muster_proto::task::Template>>,
+    templates: BTreeMap<(MasterId, TemplateId), Arc<muster_proto::task::Template>>,
     epochs: BTreeMap<MasterId, muster_proto::Epoch>,
     tasks: BTreeMap<TaskKey, Held>,
     /// Staged tasks by order of start.
     waiting: BTreeSet<Entry>,
     runs: Runs,
     /// Results that the superior has not acknowledged.
-    results: BTreeMap<Attempt, Box<Ran>>,
+    results: BTreeMap<Attempt, Arc<Ran>>,
     cache: Cache,
     arrivals: u64,
     accepted: u64,
@@ -191,10 +192,7 @@ impl Worker {
 
     /// Whether a leaving worker has handed back all it held.
     pub fn is_drained(&self) -> bool {
-        self.leaving
-            && self.runs.is_empty()
-            && self.results.is_empty()
-            && !self.stirred
+        self.leaving && self.runs.is_empty() && self.results.is_empty() && !self.stirred
     }
 
     fn turn(&mut self, now: Time, out: &mut Vec<Effect>) {

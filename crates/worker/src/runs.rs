@@ -147,10 +147,12 @@ impl Runs {
 
     /// Marks as recalled what has waited in line too long, and what there is room for elsewhere, the latest first.
     pub fn recall(&mut self, now: Time, room: Room) -> Vec<RunId> {
-        let mut free = match room {
-            Room::Free => self.free,
-            Room::Wanted => Resources::default(),
-        };
+        // What is on its way back already has a claim to the room.
+        let coming = self.open.values().filter_map(|run| match run.place {
+            Place::Recalled { .. } => Some(run.claim),
+            Place::Head { .. } | Place::Behind { .. } => None,
+        });
+        let mut free = coming.fold(self.free, |free, claim| free.minus(&claim));
         let mut recalled = Vec::new();
         for (id, run) in self.open.iter_mut().rev() {
             let Place::Behind { head, since } = run.place else {

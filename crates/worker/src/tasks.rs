@@ -226,13 +226,7 @@ impl Worker {
         }
     }
 
-    fn hand_over(
-        &mut self,
-        key: TaskKey,
-        run: RunId,
-        after: Option<RunId>,
-        out: &mut Vec<Effect>,
-    ) {
+    fn hand_over(&mut self, key: TaskKey, run: RunId, after: Option<RunId>, out: &mut Vec<Effect>) {
         let Some(held) = self.tasks.get_mut(&key) else {
             return;
         };
@@ -284,7 +278,7 @@ impl Worker {
     }
 
     fn report_run(&mut self, attempt: Attempt, report: RunReport) {
-        let mut ran = Box::new(self.ran(report));
+        let mut ran = self.ran(report);
         if ran.outputs.len() > FILES_PER_TASK_MAX || ran.weight() > BODY_BYTES_MAX {
             // A report of all these names would fit no frame.
             for output in std::mem::take(&mut ran.outputs) {
@@ -293,7 +287,7 @@ impl Worker {
             }
             ran.result = Err(Failure::TooMuchOutput);
         }
-        self.report(attempt, End::Ran(ran));
+        self.report(attempt, End::Ran(Arc::new(ran)));
     }
 
     /// A run ended by itself before it could be killed: its files are of no use to anyone.

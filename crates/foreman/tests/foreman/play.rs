@@ -1,5 +1,7 @@
 //! A foreman on a stage: it is given inputs, its outputs are gathered, and its books are checked after every step.
 
+use std::sync::Arc;
+
 use muster_foreman::{Config, Effect, Event, Foreman};
 use muster_proto::machine::{FetchEnd, Gate, Input, Machine, Output, Record, Side};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Report, ReturnedFile, Stream};
@@ -97,7 +99,7 @@ impl Play {
             self.input(Input::Tick);
             match self.foreman.deadline() {
                 Some(deadline) if deadline.at <= self.now => {}
-                Some(deadline) if deadline.why == "results have waited for company" => {
+                Some(deadline) if deadline.why == "news has waited for company" => {
                     self.now = deadline.at;
                 }
                 Some(_) | None => return,
@@ -332,7 +334,7 @@ fn template() -> Template {
     }
 }
 
-pub fn ran(result: Result<(), Failure>, files: &[u8]) -> Box<Ran> {
+pub fn ran(result: Result<(), Failure>, files: &[u8]) -> Arc<Ran> {
     let output = |n: &u8| ReturnedFile {
         name: path(*n),
         file: FileRef {
@@ -341,7 +343,7 @@ pub fn ran(result: Result<(), Failure>, files: &[u8]) -> Box<Ran> {
         },
         executable: false,
     };
-    Box::new(Ran {
+    Arc::new(Ran {
         result,
         worker: "w1".to_owned(),
         measured: Measured {

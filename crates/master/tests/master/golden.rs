@@ -55,7 +55,7 @@ fn accounted() -> Event {
         task: TaskId(task),
         verdict,
         attempts: 2,
-        site: "campus".to_owned(),
+        site: "campus".into(),
     };
     Event::Accounted(vec![
         outcome(

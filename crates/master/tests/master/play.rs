@@ -1,5 +1,7 @@
 //! A master on a stage: it is given inputs, its outputs are gathered, and its books are checked after every step.
 
+use std::sync::Arc;
+
 use muster_master::{Config, Effect, Event, Master};
 use muster_proto::machine::{FetchEnd, Gate, Input, Machine, Output, Record, Side};
 use muster_proto::outcome::{
@@ -452,7 +454,7 @@ pub fn template(retries: u16) -> Template {
     }
 }
 
-pub fn ran(result: Result<(), Failure>, files: &[u8]) -> Box<Ran> {
+pub fn ran(result: Result<(), Failure>, files: &[u8]) -> Arc<Ran> {
     let output = |n: &u8| ReturnedFile {
         name: RelPath::new(&format!("out{n}")).expect("a good path"),
         file: FileRef {
@@ -461,7 +463,7 @@ pub fn ran(result: Result<(), Failure>, files: &[u8]) -> Box<Ran> {
         },
         executable: false,
     };
-    Box::new(Ran {
+    Arc::new(Ran {
         result,
         worker: "w1".to_owned(),
         measured: Measured {

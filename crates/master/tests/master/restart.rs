@@ -48,7 +48,7 @@ fn what_a_subordinate_still_runs_is_adopted_and_not_leased_again() {
     play.pass(FOREMAN_GRACE);
     play.done(foreman, attempt);
     let outcome = play.outcomes()[0];
-    assert_eq!((outcome.task, outcome.site.as_str()), (TaskId(1), "campus"));
+    assert_eq!((outcome.task, &*outcome.site), (TaskId(1), "campus"));
     assert_eq!(cancelled(&play.said(foreman)), []);
 }
 

@@ -57,7 +57,7 @@ impl Tally {
             self.retried += 1;
         }
         if !outcome.site.is_empty() {
-            self.sites.entry(outcome.site.clone()).or_default().done += 1;
+            self.sites.entry(outcome.site.to_string()).or_default().done += 1;
         }
         if outcome.is_done() {
             self.ok += 1;
@@ -175,7 +175,7 @@ mod tests {
             task,
             verdict,
             attempts,
-            site,
+            site: site.into(),
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
         };
         Verdict::Ran {
             round,
-            ran: Box::new(ran),
+            ran: ran.into(),
         }
     }
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use muster_proto::Digest;
 use muster_proto::outcome::Loss;
 use muster_proto::task::InputFile;
-use muster_proto::Digest;
 use muster_worker::{Local, RunEnd, RunId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -64,7 +64,10 @@ impl Slot {
                 Ok(Ok(())) => {}
                 Ok(Err(Gone)) => return,
                 Err(error) => {
-                    let orders = warden.take().map(|served| served.orders).unwrap_or_default();
+                    let orders = warden
+                        .take()
+                        .map(|served| served.orders)
+                        .unwrap_or_default();
                     tracing::warn!(slot = self.number, lost = orders.len(), %error, "a warden died");
                     if self.bury(orders).await.is_err() {
                         return;

@@ -195,9 +195,7 @@ impl<'a> Warden<'a> {
     /// How long to wait before the limits are looked at again, or ends are told.
     fn patience(&self, leader: &Leader, run: &Run) -> Duration {
         let untold = self.tell_at.map(|at| self.clock.until(at));
-        leader
-            .patience(run)
-            .min(untold.unwrap_or(Duration::MAX))
+        leader.patience(run).min(untold.unwrap_or(Duration::MAX))
     }
 
     /// Waits at most `patience`. Whether the link has something to say, and whether children have ended.

@@ -305,7 +305,7 @@ async fn send_outcomes(master: &Node, link: LinkId, tasks: &[u64], open: u64) {
         task: TaskId(*task),
         verdict: Verdict::GivenUp(Failure::LostTooOften),
         attempts: 1,
-        site: String::new(),
+        site: std::sync::Arc::default(),
     };
     let outcomes = tasks.iter().map(outcome).collect();
     master.sends(link, Outcomes { outcomes, open }.into()).await;

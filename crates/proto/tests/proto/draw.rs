@@ -1,5 +1,7 @@
 //! Values of every type of the wire, drawn from a seed, with lengths and numbers that favour the extremes.
 
+use std::sync::Arc;
+
 use muster_proto::limits::{FILE_BYTES_MAX, TAIL_BYTES_MAX, WORKERS_PER_SHAPE_MAX};
 use muster_proto::outcome::{
     End, Failure, Loss, Measured, Outcome, Ran, Report, ReturnedFile, Stream, Verdict,
@@ -210,13 +212,13 @@ impl Draw {
         }
     }
 
-    pub fn ran(&mut self) -> Box<Ran> {
+    pub fn ran(&mut self) -> Arc<Ran> {
         let result = if self.flag() {
             Ok(())
         } else {
             Err(self.failure())
         };
-        Box::new(Ran {
+        Arc::new(Ran {
             result,
             worker: self.name(),
             measured: Measured {
@@ -276,7 +278,7 @@ impl Draw {
             task: self.task(),
             verdict,
             attempts: self.small(),
-            site,
+            site: site.into(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Whatever a peer sends: nothing panics, nothing allocates much more than what came, nothing beyond a limit passes.
 
+use std::sync::Arc;
+
 use muster_proto::limits::{
     BATCH_MAX, FILE_BYTES_MAX, FRAME_BYTES_MAX, RANGES_MAX, SHAPES_MAX, TAIL_BYTES_MAX,
     WORDS_BYTES_MAX, WORKERS_PER_SHAPE_MAX,
@@ -341,7 +343,7 @@ fn texts_that_could_reach_a_terminal_hold_no_control_characters() {
             hostile,
         );
         let outcome = Outcome {
-            site: text(),
+            site: text().into(),
             ..every_outcome().remove(2)
         };
         refused(
@@ -420,7 +422,7 @@ fn names_of_peers_are_names() {
             );
         }
         let mut ran = ran(Ok(()));
-        ran.worker = hostile.to_owned();
+        Arc::make_mut(&mut ran).worker = hostile.to_owned();
         let outcome = |ran| Outcome {
             verdict: Verdict::Ran {
                 round: every_round(),
@@ -450,7 +452,7 @@ fn declared_lengths_that_no_file_has_are_refused() {
     for bytes in [FILE_BYTES_MAX + 1, 1 << 63, u64::MAX] {
         let outcomes = |change: &dyn Fn(&mut muster_proto::outcome::Ran)| {
             let mut ran = ran(Ok(()));
-            change(&mut ran);
+            change(Arc::make_mut(&mut ran));
             let verdict = Verdict::Ran {
                 round: every_round(),
                 ran,

@@ -1,5 +1,7 @@
 //! One of everything: the frames whose bytes are frozen.
 
+use std::sync::Arc;
+
 use muster_proto::outcome::{
     End, Failure, Loss, Measured, Outcome, Ran, Report, ReturnedFile, Stream, Verdict,
 };
@@ -227,8 +229,8 @@ fn failures() -> Vec<Failure> {
     std::iter::successors(Some(Failure::Exit(-1)), next).collect()
 }
 
-pub fn ran(result: Result<(), Failure>) -> Box<Ran> {
-    Box::new(Ran {
+pub fn ran(result: Result<(), Failure>) -> Arc<Ran> {
+    Arc::new(Ran {
         result,
         worker: "w1".to_owned(),
         measured: Measured {
@@ -328,7 +330,7 @@ pub fn every_outcome() -> Vec<Outcome> {
         task: TaskId(task),
         verdict,
         attempts: 2,
-        site: site.to_owned(),
+        site: site.into(),
     };
     vec![
         outcome(1, ran, "campus-a"),

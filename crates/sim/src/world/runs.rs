@@ -124,8 +124,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     pub(super) fn recall_run(&mut self, actor: ActorId, run: u64) {
         let life = self.actors[actor.0].lives;
         let at = self.now + Span(self.rng.between(50, RECALL_US_MAX));
-        self.agenda
-            .enter(at, Event::RecallEnd { actor, life, run });
+        self.agenda.enter(at, Event::RecallEnd { actor, life, run });
     }
 
     pub(super) fn run_recalled(&mut self, actor: ActorId, life: u32, run: u64) {

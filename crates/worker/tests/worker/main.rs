@@ -5,6 +5,7 @@
     reason = "a story looks for the frames it is about"
 )]
 
+mod lines;
 mod links;
 mod play;
 mod running;

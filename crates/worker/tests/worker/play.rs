@@ -17,6 +17,9 @@ pub type Tried = (TaskId, Try);
 /// An attempt that ran, and its result.
 pub type Ended = (Tried, Result<(), Failure>);
 
+/// What was started, and after which run it begins.
+pub type Line = (RunId, Option<RunId>, Tried);
+
 pub struct Play {
     pub worker: Worker,
     pub now: Time,
@@ -191,6 +194,16 @@ impl Play {
             .into_iter()
             .map(|start| (start.run, (start.attempt.key.task, start.attempt.round)))
             .collect()
+    }
+
+    /// What was started since this was last asked, and after which run it begins.
+    pub fn lines(&mut self) -> Vec<Line> {
+        let starts = std::mem::take(&mut self.starts);
+        let line = |start: Start| {
+            let tried = (start.attempt.key.task, start.attempt.round);
+            (start.run, start.after, tried)
+        };
+        starts.into_iter().map(line).collect()
     }
 
     pub fn ends(&mut self, run: RunId, end: RunEnd) {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use muster_proto::outcome::{Failure, Measured, Stream};
 use muster_proto::task::FileRef;
 use muster_proto::{Digest, Epoch, RelPath};
@@ -71,9 +73,9 @@ fn outcome(result: Result<(), Failure>, stdout: &str, stderr: &str) -> Outcome {
                 epoch: Epoch(1),
                 n: 1,
             },
-            ran: Box::new(ran),
+            ran: Arc::new(ran),
         },
         attempts: 1,
-        site: "site-a".to_owned(),
+        site: "site-a".into(),
     }
 }

@@ -137,6 +137,44 @@ fn a_task_over_a_limit_is_ended_at_once() {
 }
 
 #[test]
+fn a_recalled_run_comes_back_unless_it_has_begun() {
+    let world = World::new("recall");
+    let mut warden = world.warden(0);
+    for (number, script) in [(1, "touch here; sleep 1000"), (2, "exit 2"), (3, "exit 3")] {
+        let mut run = sh(script);
+        run.run = number;
+        warden.start(&run);
+    }
+    until("the first one runs", || {
+        world.sandbox(0).join("here").exists()
+    });
+    for run in [1, 2, 9] {
+        warden.send(&ToWarden::Recall { run });
+    }
+    let back = warden.ended();
+    assert_eq!((back.run, back.end), (2, End::Unbegun));
+    warden.send(&ToWarden::Cancel { run: 1 });
+    let rest: Vec<_> = (0..2).map(|_| warden.ended().run).collect();
+    assert_eq!(rest, [1, 3]);
+    world.close();
+}
+
+#[test]
+fn the_end_of_a_short_run_is_told_although_a_long_one_follows() {
+    let world = World::new("untold");
+    let mut warden = world.warden(0);
+    for (number, script) in [(1, "exit 1"), (2, "sleep 1000")] {
+        let mut run = sh(script);
+        run.run = number;
+        warden.start(&run);
+    }
+    assert_eq!(warden.ended().end, End::Exited(1));
+    warden.send(&ToWarden::Cancel { run: 2 });
+    assert_eq!(warden.ended().end, End::Cancelled);
+    world.close();
+}
+
+#[test]
 fn a_cancelled_run_ends_whether_it_runs_or_waits() {
     let world = World::new("cancel");
     let mut warden = world.warden(0);
