@@ -13,6 +13,7 @@
 mod event;
 mod files;
 mod leases;
+mod offers;
 mod results;
 mod spool;
 mod subordinates;
@@ -21,17 +22,18 @@ mod superiors;
 pub use event::{Event, Spooled};
 pub use spool::Spool;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use muster_proto::limits::{PLACEMENTS_PER_CALL_MAX, SHAPES_MAX, WORKERS_PER_SHAPE_MAX};
+use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
 use muster_proto::wire::{CloseCode, Frame, Offer, StatusReply, TaskCounts};
-use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Resources, TaskKey, Time};
-use muster_sched::{Cache, ChildId, Crew, Gates, Linger, Outbox, Sched};
+use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, TaskKey, Time};
+use muster_sched::{Cache, Crew, Gates, Linger, Outbox, Sched};
 
 use crate::leases::Lease;
+use crate::offers::Offers;
 use crate::results::{Arriving, Fetches};
 use crate::subordinates::Settling;
 use crate::superiors::{Known, Superior};
@@ -72,7 +74,7 @@ pub struct Foreman {
     cache: Cache,
     sched: Sched,
     crew: Crew,
-    offers: BTreeMap<ChildId, Vec<(Resources, u32)>>,
+    offers: Offers,
     settling: Option<Settling>,
     outbox: Outbox,
     losses: BTreeMap<Loss, u64>,
@@ -119,7 +121,7 @@ impl Foreman {
             cache,
             sched: Sched::new(config.seed),
             crew: Crew::default(),
-            offers: BTreeMap::new(),
+            offers: Offers::default(),
             settling,
             outbox: Outbox::default(),
             losses: BTreeMap::new(),
@@ -254,7 +256,9 @@ impl Foreman {
                 superior.link = None;
             }
         } else {
-            self.crew.link_down(now, link, &mut self.sched);
+            if let Some(child) = self.crew.link_down(now, link, &mut self.sched) {
+                self.offers.left(child);
+            }
             self.fetches.retain(|(from, _), _| *from != link);
         }
     }
@@ -270,7 +274,8 @@ impl Machine for Foreman {
             Input::LinkUp { link, peer, side } => match side {
                 Side::Superior => self.superior_up(link, peer, out),
                 Side::Subordinate => {
-                    self.crew.link_up(link, peer, &mut self.sched);
+                    let child = self.crew.link_up(link, peer, &mut self.sched);
+                    self.offers.came(child);
                 }
                 Side::User => {}
             },
@@ -308,38 +313,19 @@ impl Machine for Foreman {
     }
 }
 
-/// The sum of what the children that are here offer, shape by shape, within the limit of an offer.
-fn sum_of(offers: impl Iterator<Item = (Resources, u32)>) -> Vec<(Resources, u32)> {
-    let mut shapes: BTreeMap<Resources, u32> = BTreeMap::new();
-    for (shape, count) in offers {
-        let sum = shapes.entry(shape).or_default();
-        *sum = sum.saturating_add(count);
-    }
-    while shapes.len() > SHAPES_MAX {
-        // The smallest shape stands for the next: what fits the smaller fits the larger.
-        let Some((small, count)) = shapes.pop_first() else {
-            break;
-        };
-        let nearest = shapes.keys().find(|shape| small.fits(shape)).copied();
-        if let Some(more) = nearest.and_then(|shape| shapes.remove(&shape)) {
-            shapes.insert(small, count.saturating_add(more));
-        }
-    }
-    shapes
-        .into_iter()
-        .map(|(shape, count)| (shape, count.min(WORKERS_PER_SHAPE_MAX)))
-        .collect()
-}
-
 impl Foreman {
     /// Tells superiors what the site can run, when it has changed.
     fn offer(&mut self, out: &mut Vec<Effect>) {
-        let here: BTreeSet<ChildId> = self.crew.here().map(|(child, ..)| child).collect();
-        let present = self
-            .offers
-            .iter()
-            .filter(|(child, _)| here.contains(child) && !self.leaving);
-        let shapes = sum_of(present.flat_map(|(_, shapes)| shapes.iter().copied()));
+        let is_news = self.offers.take_news();
+        let is_awaited =
+            |superior: &Superior| superior.link.is_some() && superior.offered.is_none();
+        if !is_news && !self.leaving && !self.superiors.values().any(is_awaited) {
+            return;
+        }
+        let shapes = match self.leaving {
+            true => Vec::new(),
+            false => self.offers.sum(),
+        };
         for superior in self.superiors.values_mut() {
             let Some(link) = superior.link else { continue };
             if superior.offered.as_ref() != Some(&shapes) {

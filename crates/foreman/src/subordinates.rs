@@ -55,7 +55,7 @@ impl Foreman {
     pub(crate) fn offered(&mut self, link: LinkId, offer: Offer) {
         if let Some(child) = self.crew.child_at(link) {
             self.crew.offer(link, &offer, &mut self.sched);
-            self.offers.insert(child, offer.shapes);
+            self.offers.told(child, offer.shapes);
         }
     }
 
@@ -135,7 +135,7 @@ impl Foreman {
     /// Leases of subordinates that stayed away too long are lost.
     pub(crate) fn expire(&mut self, now: Time, out: &mut Vec<Effect>) {
         for departed in self.crew.expire(now, &mut self.sched) {
-            self.offers.remove(&departed.child);
+            self.offers.forget(departed.child);
             for key in departed.held {
                 self.vanished(key, departed.child, Loss::LinkLost);
             }
