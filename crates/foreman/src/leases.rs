@@ -283,6 +283,7 @@ impl Foreman {
             Some(Stage::Leased { child }) => Some(*child),
             Some(Stage::Staging { .. } | Stage::Ready | Stage::Arriving) | None => None,
         };
+        self.sched.forget(key);
         if let Some(lease) = self.end_lease(key)
             && let Some(link) = child.and_then(|child| self.crew.link_of(child))
         {
@@ -298,7 +299,7 @@ impl Foreman {
 
     /// Ends a lease whose attempt has ended.
     pub(crate) fn end_lease(&mut self, key: TaskKey) -> Option<Lease> {
-        self.sched.forget(key);
+        self.sched.lost(key);
         let lease = self.leases.remove(&key)?;
         if let Some(order) = &lease.order {
             for digest in inputs(&order.template, &order.body).into_keys() {

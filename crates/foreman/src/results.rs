@@ -66,6 +66,9 @@ impl Foreman {
         let Some(child) = self.crew.child_at(link) else {
             return;
         };
+        if !self.spool.masters.contains_key(&frame.master) {
+            return self.refuse(link, &frame);
+        }
         let has_company = frame.reports.len() >= COMPANY;
         let mut results = Vec::new();
         for Report { task, round, end } in frame.reports {
@@ -92,6 +95,22 @@ impl Foreman {
             }
         }
         self.keep(results, out);
+    }
+
+    /// Results of a master that nobody has brought: this foreman has lost its spool, and knows nobody to hand them
+    /// to. Their holder may drop them; their master has found the leases gone and tries again.
+    fn refuse(&mut self, link: LinkId, frame: &Reports) {
+        let master = frame.master;
+        for Report { task, round, end } in &frame.reports {
+            let key = TaskKey {
+                master,
+                task: *task,
+            };
+            match end {
+                End::Ran(_) => self.outbox.cancel(link, Attempt { key, round: *round }),
+                End::Lost(_) => {}
+            }
+        }
     }
 
     /// Whether a result is that of a lease and brings no files: all of it is in its report.

@@ -366,3 +366,24 @@ fn a_file_the_master_has_not_got_ends_the_task_and_one_that_does_not_come_loses_
     );
     assert!(play.foreman.is_idle());
 }
+
+#[test]
+fn a_foreman_that_lost_its_spool_refuses_results_of_masters_it_does_not_know() {
+    let (mut play, master, worker) = site(1);
+    play.assigns(master, (MASTER, 1), &[first(1)], &[]);
+    play.leaves(worker);
+    let mut play = Play::new();
+    let master = play.above("m1");
+    let worker = play.worker("w1", 1);
+    play.brings(worker, first(1), &[5]);
+    assert_eq!(
+        digest_of(&play.said(worker)).cancelled,
+        [first(1)],
+        "its holder need not keep what nobody here can be told"
+    );
+    assert!(play.foreman.is_idle() && play.fetches.is_empty());
+    let again = (TaskId(1), round(1, 2));
+    play.assigns(master, (MASTER, 1), &[again], &[]);
+    play.brings(worker, again, &[]);
+    assert_eq!(digest_of(&play.said(master)).ran, [again]);
+}
