@@ -58,6 +58,10 @@ impl Master {
         match self.live.get(&task) {
             None => self.adopt(now, child, task, round),
             Some(Live {
+                given_up: Some(slow),
+                ..
+            }) if *slow == round => self.outbox.cancel(link, self.attempt(task, round)),
+            Some(Live {
                 stage: Stage::Ready,
                 ..
             }) => {

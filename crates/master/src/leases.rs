@@ -24,6 +24,8 @@ pub(crate) struct Live {
     pub failures: u16,
     /// Attempts that were lost, in this epoch.
     pub losses: u32,
+    /// The last attempt that was given up as too slow: its holder was told to end it, so it is not adopted.
+    pub given_up: Option<Try>,
     /// Where it stands.
     pub stage: Stage,
 }
@@ -196,7 +198,8 @@ impl Master {
                 (arriving.round, arriving.child)
             }
         };
-        self.sched.forget(key);
+        // Not forgotten: the patience with a straggler grows with each time it was given up.
+        self.sched.lost(key);
         *self.losses.entry(loss).or_default() += 1;
         self.story.tell(now, task, Happening::Lost(round, loss));
         if exhausted {
@@ -256,8 +259,12 @@ impl Master {
             }) = self.live.get(&task)
                 && let Some(link) = self.crew.link_of(*child)
             {
-                self.outbox.cancel(link, self.attempt(task, *round));
+                let round = *round;
+                self.outbox.cancel(link, self.attempt(task, round));
                 self.lose(now, task, Loss::FastAbort, out);
+                if let Some(live) = self.live.get_mut(&task) {
+                    live.given_up = Some(round);
+                }
             }
         }
     }

@@ -224,6 +224,7 @@ impl Master {
                 n,
                 failures,
                 losses,
+                given_up: None,
                 stage: Stage::Ready,
             },
         );

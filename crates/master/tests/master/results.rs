@@ -1,13 +1,12 @@
 //! What a report does: one outcome for each task, whatever is said how often.
 
-use muster_proto::Span;
-use muster_proto::TaskId;
 use muster_proto::limits::{LOSSES_PER_TASK_MAX, WORKER_GRACE};
 use muster_proto::machine::FetchEnd;
 use muster_proto::outcome::{End, Failure, Loss, Report, Verdict};
 use muster_proto::wire::Frame;
+use muster_proto::{Role, Span, TaskId, Try};
 
-use crate::play::{Play, acked, cancelled, failure, ran, round, template};
+use crate::play::{Play, acked, cancelled, failure, peer, ran, round, template};
 
 const T1: TaskId = TaskId(1);
 
@@ -304,4 +303,76 @@ fn who_says_that_anothers_task_has_started_is_not_believed() {
         [("fast_abort".to_owned(), 2)],
         "both run much longer than their kind"
     );
+}
+
+#[test]
+fn the_patience_with_a_straggler_grows_each_time_it_is_given_up() {
+    let mut play = Play::new();
+    let mut watched = template(0);
+    watched.policy.fast_abort_percent = Some(150);
+    play.queued(watched, 11);
+    let worker = play.worker("w1", 11);
+    let attempts = play.assigned(worker);
+    let (slow, quick) = attempts.split_at(1);
+    for attempt in quick {
+        play.done(worker, *attempt);
+    }
+    let starts = |play: &mut Play, attempts: &[(TaskId, Try)]| {
+        play.hear(
+            worker,
+            muster_proto::wire::Started {
+                master: crate::play::MASTER,
+                attempts: attempts.to_vec(),
+            },
+        );
+    };
+    let aborts = |play: &mut Play| {
+        let losses = play.status().losses;
+        losses.first().map_or(0, |(_, count)| *count)
+    };
+    // The others took a second each: 150 % of that, then 250 %.
+    starts(&mut play, slow);
+    play.pass(Span::millis(1_600));
+    assert_eq!(aborts(&mut play), 1);
+    let again = play.assigned(worker);
+    starts(&mut play, &again);
+    play.pass(Span::millis(2_400));
+    assert_eq!(aborts(&mut play), 1, "it is given more time than before");
+    play.pass(Span::millis(200));
+    assert_eq!(aborts(&mut play), 2);
+}
+
+#[test]
+fn an_attempt_given_up_as_too_slow_is_not_adopted_by_an_inventory_that_crosses_its_cancellation() {
+    let mut play = Play::new();
+    let mut watched = template(0);
+    watched.policy.fast_abort_percent = Some(150);
+    play.queued(watched, 11);
+    let worker = play.worker("w1", 11);
+    let attempts = play.assigned(worker);
+    let (slow, quick) = attempts.split_first().expect("all are leased");
+    play.hear(
+        worker,
+        muster_proto::wire::Started {
+            master: crate::play::MASTER,
+            attempts: vec![*slow],
+        },
+    );
+    for attempt in quick {
+        play.done(worker, *attempt);
+    }
+    play.leaves(worker);
+    let worker = play.arrives(&peer(Role::Worker, "w1"));
+    play.pass(Span::secs(5));
+    assert_eq!(cancelled(&play.said(worker)), [*slow]);
+    play.offers(worker, 11);
+    play.holds(worker, &[*slow]);
+    let again = (slow.0, round(1, 2));
+    assert_eq!(
+        play.assigned(worker),
+        [again],
+        "the worker drops what it was told to end and says no more of it"
+    );
+    play.done(worker, again);
+    assert_eq!(play.outcomes().len(), 11);
 }
