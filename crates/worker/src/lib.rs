@@ -143,7 +143,7 @@ pub struct Worker {
     superior: Option<(LinkId, Peer)>,
     templates: BTreeMap<(MasterId, TemplateId), Arc<muster_proto::task::Template>>,
     epochs: BTreeMap<MasterId, muster_proto::Epoch>,
-    tasks: BTreeMap<TaskKey, Held>,
+    tasks: BTreeMap<TaskKey, Box<Held>>,
     /// Staged tasks by order of start.
     waiting: BTreeSet<Entry>,
     runs: Runs,

@@ -26,7 +26,7 @@ const LINE_WAIT_MAX: Span = Span::millis(20);
 pub(crate) struct Runs {
     shape: Resources,
     free: Resources,
-    open: BTreeMap<RunId, Run>,
+    open: BTreeMap<RunId, Box<Run>>,
     made: u64,
     /// The mean wall time of late, each new one with a weight of an eighth.
     pace: Option<Span>,
@@ -71,8 +71,10 @@ impl Runs {
 
     /// How many runs occupy a place of their own.
     pub fn under_way(&self) -> usize {
-        let is_head = |run: &&Run| matches!(run.place, Place::Head { .. });
-        self.open.values().filter(is_head).count()
+        let heads = self.open.values();
+        heads
+            .filter(|run| matches!(run.place, Place::Head { .. }))
+            .count()
     }
 
     /// What no run occupies.
@@ -106,7 +108,7 @@ impl Runs {
         self.made += 1;
         let run = RunId(self.made);
         let task = Some(task);
-        self.open.insert(run, Run { task, claim, place });
+        self.open.insert(run, Box::new(Run { task, claim, place }));
         run
     }
 
@@ -197,10 +199,8 @@ impl Runs {
             return;
         };
         for waiting in &line {
-            if let Some(Run {
-                place: Place::Behind { head, .. } | Place::Recalled { head },
-                ..
-            }) = self.open.get_mut(waiting)
+            if let Some(run) = self.open.get_mut(waiting)
+                && let Place::Behind { head, .. } | Place::Recalled { head } = &mut run.place
             {
                 *head = first;
             }

@@ -80,13 +80,13 @@ impl Worker {
         let stage = Stage::Staging { missing };
         self.tasks.insert(
             key,
-            Held {
+            Box::new(Held {
                 round,
                 template,
                 body,
                 arrival: self.arrivals,
                 stage,
-            },
+            }),
         );
         if missing == 0 {
             self.staged(key);
@@ -94,10 +94,8 @@ impl Worker {
     }
 
     pub(crate) fn input_arrived(&mut self, key: TaskKey) {
-        if let Some(Held {
-            stage: Stage::Staging { missing },
-            ..
-        }) = self.tasks.get_mut(&key)
+        if let Some(held) = self.tasks.get_mut(&key)
+            && let Stage::Staging { missing } = &mut held.stage
         {
             *missing -= 1;
             if *missing == 0 {
