@@ -38,6 +38,12 @@ impl Gates {
         self.waiting.insert(at, (lsn, effect));
     }
 
+    /// Contents are wanted anew: what was to give them up, and has not, does not happen. Costs O(what waits).
+    pub(super) fn keep(&mut self, digest: Digest) {
+        self.waiting
+            .retain(|(_, effect)| !matches!(effect, Gated::Forget(old) if *old == digest));
+    }
+
     /// The next effect that may happen when the journal is durable up to `durable`.
     pub(super) fn release(&mut self, durable: Lsn) -> Option<Gated> {
         let open = self
@@ -81,6 +87,18 @@ mod tests {
         for link in [2, 5] {
             assert_eq!(gates.release(Lsn(5)), Some(frame(link)));
         }
+        assert!(gates.is_empty());
+    }
+
+    #[test]
+    fn what_is_wanted_anew_is_not_given_up() {
+        let forget = |n: u8| Gated::Forget(Digest([n; 32]));
+        let mut gates = Gates::default();
+        for (lsn, n) in [(3, 1), (3, 2), (4, 1)] {
+            gates.hold(Lsn(lsn), forget(n));
+        }
+        gates.keep(Digest([1; 32]));
+        assert_eq!(gates.release(Lsn(4)), Some(forget(2)));
         assert!(gates.is_empty());
     }
 }

@@ -345,6 +345,7 @@ where
 
     fn want(&mut self, link: LinkId, wanted: Wanted) {
         if self.roster.has(link) {
+            self.gates.keep(wanted.digest);
             self.fetches.want(link, wanted);
         } else {
             // The machine asked in the same call in which the link was closed; every fetch has its end.
