@@ -1,13 +1,17 @@
-//! Storms over the seeds given, from the first up to and not including the second.
+//! Storms over the seeds given, from the first up to and not including the second, under the profile given third.
 
-use muster_sim::storm::{Profile, storm};
+use muster_sim::storm::{Profile, options, storm};
 
-fn main() -> Result<(), std::num::ParseIntError> {
-    let seeds: Result<Vec<u64>, _> = std::env::args().skip(1).map(|seed| seed.parse()).collect();
-    let seeds = seeds?;
-    let first = seeds.first().copied().unwrap_or(0);
-    let end = seeds.get(1).copied().unwrap_or(first + 1);
-    let report = storm(first..end, &Profile::default());
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| words.get(at).map(|word| word.parse::<u64>()).transpose();
+    let first = number(0)?.unwrap_or(0);
+    let end = number(1)?.unwrap_or(first + 1);
+    let profile = Profile::named(words.get(2).map_or("default", String::as_str))?;
+    if end == first + 1 {
+        println!("{}", options(first, &profile));
+    }
+    let report = storm(first..end, &profile);
     for failure in &report.failures {
         println!("{failure}");
     }
@@ -16,5 +20,8 @@ fn main() -> Result<(), std::num::ParseIntError> {
         "{} seeds, {} tasks, {} runs, {} events; failed: {failed:?}",
         report.seeds, report.tasks, report.runs, report.events
     );
+    if let Some(share) = report.share {
+        println!("{share:?}");
+    }
     Ok(())
 }

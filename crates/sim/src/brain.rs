@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use muster_proto::machine::{Input, Machine, Output};
 use muster_proto::outcome::Ran;
+use muster_proto::task::Words;
 use muster_proto::wire::Frame;
 use muster_proto::{Attempt, Digest, Peer, Resources, Span, Time};
+
+use crate::world::LaneId;
 
 /// A brain as the world meets it: one type for every role, its records as bytes, as on a disk.
 pub trait Brain: Machine<Input = Input<Happening>, Output = Output<Vec<u8>, Wish>> {
@@ -52,8 +55,8 @@ pub struct Launch {
     pub after: Option<u64>,
     /// Which attempt.
     pub attempt: Attempt,
-    /// Program and arguments; see `play`.
-    pub words: Vec<String>,
+    /// Program and arguments; see `play` and `program`.
+    pub words: Words,
     /// What it occupies.
     pub resources: Resources,
     /// The inputs it reads, which have to be in the worker's store.
@@ -81,6 +84,11 @@ pub enum Sight<'a> {
         /// Which.
         actor: ActorId,
     },
+    /// A host lost its disk while its process was down.
+    Wiped {
+        /// Which.
+        actor: ActorId,
+    },
     /// A link stands, as one end sees it.
     LinkUp {
         /// Who sees it.
@@ -105,6 +113,8 @@ pub enum Sight<'a> {
         frame: &'a Frame,
         /// When the brain sent it; a gate may have held it up since.
         sent: Time,
+        /// Its length on the wire.
+        bytes: usize,
     },
     /// A frame reached a process.
     Came {
@@ -114,6 +124,8 @@ pub enum Sight<'a> {
         to: ActorId,
         /// What.
         frame: &'a Frame,
+        /// Its length on the wire.
+        bytes: usize,
     },
     /// A record became durable.
     Durable {
@@ -126,8 +138,12 @@ pub enum Sight<'a> {
     Fetched {
         /// Who asked.
         actor: ActorId,
+        /// Whom.
+        peer: ActorId,
         /// For what.
         digest: Digest,
+        /// How long it is.
+        bytes: u64,
         /// How it ended.
         end: muster_proto::machine::FetchEnd,
     },
@@ -187,6 +203,10 @@ pub struct Casting<P> {
     pub dials: Vec<ActorId>,
     /// Microseconds that a packet takes from it to its superiors.
     pub latency_us: u64,
+    /// Chances in a million that one of these packets is lost, beyond those of the layout.
+    pub loss_ppm: u64,
+    /// The links that transfers between it and its superiors cross; none takes the layout's time.
+    pub lanes: Vec<LaneId>,
     /// What it can run; nothing unless it is a worker.
     pub shape: Resources,
 }

@@ -49,6 +49,8 @@ pub enum Part {
     Worker {
         /// Its name.
         name: String,
+        /// The machine that it runs on.
+        host: String,
         /// What it can run.
         shape: Resources,
         /// Limit of its cache.
@@ -147,11 +149,12 @@ impl Brain for Cast {
             }
             Part::Worker {
                 name,
+                host,
                 shape,
                 cache_bytes_max,
             } => {
                 let config = muster_worker::Config {
-                    host: name.clone(),
+                    host,
                     name,
                     shape,
                     cache_bytes_max,
@@ -267,7 +270,7 @@ fn wish(ask: Ask) -> Wish {
             run: start.run.0,
             after: start.after.map(|ahead| ahead.0),
             attempt: start.attempt,
-            words: start.words.iter().map(str::to_owned).collect(),
+            words: start.words,
             resources: start.resources,
             inputs: start.inputs.iter().map(|input| input.file.digest).collect(),
             wall_max: start.wall_max,

@@ -3,14 +3,24 @@
 //! A checker sees frames when they leave a process and when they arrive, records when they are durable, runs when
 //! they start and end. From these it tells what must never happen; what must happen in the end is asked by `storm`.
 
+mod cache;
+mod cancel;
 mod capacity;
 mod conservation;
+mod durable;
+mod fairness;
+mod leases;
 mod ledger;
 
 use muster_proto::{MasterId, TaskId, TaskKey, Time};
 
+pub use cache::Cache;
+pub use cancel::Cancel;
 pub use capacity::Capacity;
 pub use conservation::Conservation;
+pub use durable::Durable;
+pub use fairness::{Fairness, Share};
+pub use leases::Leases;
 pub use ledger::Ledger;
 
 use crate::brain::{ActorId, Observer, Sight};
@@ -33,6 +43,8 @@ pub struct Violation {
 pub struct Roll {
     /// The masters' actors and queues.
     pub masters: Vec<(ActorId, MasterId)>,
+    /// The foremen's actors.
+    pub foremen: Vec<ActorId>,
     /// The workers' actors and shapes.
     pub workers: Vec<(ActorId, muster_proto::Resources)>,
 }
@@ -57,8 +69,15 @@ impl Roll {
 pub struct Checkers {
     /// Each task exactly one outcome.
     pub ledger: Ledger,
+    /// Files that are needed stay, others go.
+    pub cache: Cache,
+    cancel: Cancel,
     capacity: Capacity,
     conservation: Conservation,
+    leases: Leases,
+    durable: Durable,
+    /// What each gets of what several share; where they do.
+    pub fairness: Option<Fairness>,
     /// What was found, oldest first.
     pub found: Vec<Violation>,
 }
@@ -67,9 +86,14 @@ impl Checkers {
     /// Checkers of a world in which these are who they are.
     pub fn new(roll: Roll) -> Self {
         Self {
+            cache: Cache::new(&roll),
+            cancel: Cancel::new(&roll),
             capacity: Capacity::new(&roll),
+            leases: Leases::new(&roll),
+            durable: Durable::new(&roll),
             ledger: Ledger::new(roll),
             conservation: Conservation::default(),
+            fairness: None,
             found: Vec::new(),
         }
     }
@@ -85,7 +109,14 @@ impl Observer for Checkers {
             findings.add(checker, what.clone(), Vec::new());
         }
         self.ledger.saw(sight, &mut findings);
+        self.cache.saw(sight, &mut findings);
+        self.cancel.saw(sight, &mut findings);
         self.capacity.saw(sight, &mut findings);
+        self.leases.saw(sight, &mut findings);
+        self.durable.saw(sight, &mut findings);
+        if let Some(fairness) = &mut self.fairness {
+            fairness.saw(now, sight, &mut findings);
+        }
         self.conservation.saw(&self.ledger, sight, &mut findings);
     }
 }

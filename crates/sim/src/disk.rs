@@ -12,8 +12,12 @@ use crate::rng::Rng;
 pub struct Journal {
     records: Vec<Vec<u8>>,
     durable: usize,
+    /// Durable records before those, of which only the number is left.
+    counted: u64,
     /// How many records the fsync under way covers.
     flushing: Option<usize>,
+    /// What a crash has left of the record after the last.
+    torn: Option<Vec<u8>>,
 }
 
 impl Journal {
@@ -24,12 +28,12 @@ impl Journal {
 
     /// The position up to which a crash loses nothing.
     pub fn durable(&self) -> Lsn {
-        Lsn(self.durable as u64)
+        Lsn(self.counted + self.durable as u64)
     }
 
     /// The position of the last record appended.
     pub fn appended(&self) -> Lsn {
-        Lsn(self.records.len() as u64)
+        Lsn(self.counted + self.records.len() as u64)
     }
 
     /// Whether a crash would lose something.
@@ -55,15 +59,39 @@ impl Journal {
         &self.records[from..self.durable]
     }
 
-    /// The process dies: any prefix of what was not durable survives.
+    /// Keeps of the durable records their number alone: nothing can start on this journal again.
+    pub fn count_durable(&mut self) {
+        self.counted += self.durable as u64;
+        self.records.drain(..self.durable);
+        self.flushing = self.flushing.map(|flushing| flushing - self.durable);
+        self.durable = 0;
+    }
+
+    /// The process dies: any prefix of what was not durable survives, and of the record after it a part.
     pub fn crash(&mut self, rng: &mut Rng) {
         let kept = rng.below((self.records.len() - self.durable + 1) as u64) as usize;
+        self.torn = self.records.get(self.durable + kept).map(|record| {
+            let part = rng.below(record.len() as u64) as usize;
+            record.get(..part).unwrap_or_default().to_vec()
+        });
         self.records.truncate(self.durable + kept);
         self.flushing = None;
     }
 
-    /// What a process that starts reads; reading makes it durable, as a start truncates and syncs.
+    /// Takes what is left of a torn record for a record, as a reader without checksums would.
+    pub fn keep_torn(&mut self) {
+        self.records.extend(self.torn.take());
+    }
+
+    /// What a crash left although no fsync had made it safe, until a start reads it.
+    pub fn rescued(&self) -> &[Vec<u8>] {
+        &self.records[self.durable..]
+    }
+
+    /// What a process that starts reads; reading cuts the torn record off and makes the rest durable, as a start
+    /// truncates and syncs.
     pub fn replay(&mut self) -> &[Vec<u8>] {
+        self.torn = None;
         self.durable = self.records.len();
         &self.records
     }

@@ -94,8 +94,8 @@ pub enum Parcel {
     Established,
     /// A frame's bytes, as the codec writes them.
     Coded(Vec<u8>),
-    /// A frame as it is.
-    Plain(Box<Frame>),
+    /// A frame as it is, and its length on the wire.
+    Plain(Box<Frame>, usize),
     /// The sender has closed the connection.
     Closed,
 }
@@ -121,8 +121,12 @@ impl Way {
 /// Every connection and cut.
 #[derive(Debug, Default)]
 pub struct Network {
-    connections: BTreeMap<ConnId, Connection>,
-    made: u32,
+    /// By number; numbers are not used again, and what is over takes a word.
+    connections: Vec<Option<Box<Connection>>>,
+    /// The connections that each actor has not given up.
+    by_actor: Vec<BTreeSet<ConnId>>,
+    /// The connections that are not over, by who dialled whom.
+    by_pair: BTreeMap<(ActorId, ActorId), Vec<ConnId>>,
     cuts: BTreeSet<(ActorId, ActorId)>,
     /// Chances in a thousand that a packet is lost and sent again.
     pub loss_permille: u64,
@@ -142,8 +146,7 @@ impl Network {
 
     /// Makes a connection that stands for its dialler.
     pub fn connect(&mut self, dialler: ActorId, link: LinkId, dialled: ActorId) -> ConnId {
-        self.made += 1;
-        let id = ConnId(self.made);
+        let id = ConnId(self.connections.len() as u32);
         let end = |actor, stage| End {
             actor,
             stage,
@@ -155,48 +158,67 @@ impl Network {
             end(dialled, Stage::Opening),
         ];
         let ways = [Way::default(), Way::default()];
-        self.connections.insert(id, Connection { ends, ways });
+        self.connections
+            .push(Some(Box::new(Connection { ends, ways })));
+        for actor in [dialler, dialled] {
+            if self.by_actor.len() <= actor.0 {
+                self.by_actor.resize_with(actor.0 + 1, BTreeSet::new);
+            }
+            self.by_actor[actor.0].insert(id);
+        }
+        self.by_pair.entry((dialler, dialled)).or_default().push(id);
         id
     }
 
     /// A connection, unless both ends have given it up and nothing is under way.
     pub fn get(&mut self, id: ConnId) -> Option<&mut Connection> {
-        self.connections.get_mut(&id)
+        self.connections.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    /// An end has given its connection up.
+    pub fn left(&mut self, actor: ActorId, id: ConnId) {
+        if let Some(own) = self.by_actor.get_mut(actor.0) {
+            own.remove(&id);
+        }
     }
 
     /// Drops a connection that no one has any more.
     pub fn tidy(&mut self, id: ConnId) {
-        if let Some(connection) = self.connections.get(&id) {
-            let gone = connection.ends.iter().all(|end| end.stage == Stage::Gone);
-            if gone {
-                self.connections.remove(&id);
+        if let Some(place) = self.connections.get_mut(id.0 as usize) {
+            let is_over = |connection: &Connection| {
+                let ends = &connection.ends;
+                ends.iter().all(|end| end.stage == Stage::Gone)
+            };
+            let Some(over) = place.take_if(|connection| is_over(connection)) else {
+                return;
+            };
+            let pair = (over.ends[0].actor, over.ends[1].actor);
+            if let Some(ids) = self.by_pair.get_mut(&pair) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.by_pair.remove(&pair);
+                }
             }
         }
     }
 
     /// The connections of `actor` that it has not given up, with its end.
     pub fn of(&self, actor: ActorId) -> Vec<(ConnId, Which)> {
-        let both = [Which::Dialler, Which::Dialled];
-        let ends = self
-            .connections
-            .iter()
-            .flat_map(|(id, c)| both.map(|which| (*id, which, &c.ends[which as usize])));
-        ends.filter(|(_, _, end)| end.actor == actor && end.stage != Stage::Gone)
-            .map(|(id, which, _)| (id, which))
-            .collect()
+        let own = self.by_actor.get(actor.0).into_iter().flatten();
+        own.filter_map(|id| {
+            let ends = &self.connections.get(id.0 as usize)?.as_deref()?.ends;
+            let which = [Which::Dialler, Which::Dialled]
+                .into_iter()
+                .find(|which| ends[*which as usize].actor == actor)?;
+            Some((*id, which))
+        })
+        .collect()
     }
 
-    /// The connections between two actors.
+    /// The connections between two actors that at least one of them has not given up.
     pub fn between(&self, a: ActorId, b: ActorId) -> Vec<ConnId> {
-        let joins = |c: &Connection| {
-            let actors = [c.ends[0].actor, c.ends[1].actor];
-            actors == [a, b] || actors == [b, a]
-        };
-        self.connections
-            .iter()
-            .filter(|(_, c)| joins(c))
-            .map(|(id, _)| *id)
-            .collect()
+        let both = [self.by_pair.get(&(a, b)), self.by_pair.get(&(b, a))];
+        both.into_iter().flatten().flatten().copied().collect()
     }
 
     /// Cuts or heals one direction.
@@ -218,10 +240,11 @@ impl Network {
     }
 
     /// How long one packet takes: latency, jitter, and a time-out for each loss.
-    pub fn travel(&self, latency_us: u64, rng: &mut Rng) -> Span {
+    pub fn travel(&self, latency_us: u64, loss_ppm: u64, rng: &mut Rng) -> Span {
         let mut travel = latency_us + rng.below(latency_us * self.jitter_percent / 100 + 1);
         let mut wait = 3 * latency_us + 1_000;
-        while rng.permille(self.loss_permille) && wait < IDLE.0 / 4 {
+        let loss_ppm = loss_ppm + 1_000 * self.loss_permille;
+        while loss_ppm > 0 && rng.below(1_000_000) < loss_ppm && wait < IDLE.0 / 4 {
             travel += wait;
             wait *= 2;
         }

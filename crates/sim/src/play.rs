@@ -34,18 +34,18 @@ impl Play {
     }
 
     /// What a command line plays; nothing in no time if it is none of ours.
-    pub fn of(words: &[String]) -> Play {
-        let number = |at: usize| {
-            words
-                .get(at)
-                .and_then(|word| word.parse().ok())
-                .unwrap_or(0)
-        };
+    pub fn of(words: &Words) -> Play {
+        let mut numbers = words
+            .iter()
+            .skip(1)
+            .map(|word| word.parse().unwrap_or(0))
+            .chain(std::iter::repeat(0));
+        let mut number = || numbers.next().unwrap_or(0);
         Play {
-            uid: number(1),
-            wall_us: number(2),
-            fails_permille: number(3),
-            outputs: number(4),
+            uid: number(),
+            wall_us: number(),
+            fails_permille: number(),
+            outputs: number(),
         }
     }
 

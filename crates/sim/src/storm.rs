@@ -6,8 +6,10 @@
 
 mod draw;
 mod faults;
+mod profile;
 mod report;
 mod story;
+mod weather;
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -17,74 +19,58 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use muster_proto::limits::UNNEEDED_GRACE;
 use muster_proto::{Role, Span, TaskKey, Time};
 
+pub use profile::{NoProfile, Profile, Scene};
 pub use report::{Failure, Report};
+pub use weather::{Climate, Rough, Strike, Weather};
 
 use crate::brain::{ActorId, Observer, Sight};
 use crate::cast::Cast;
-use crate::checkers::{Checkers, Violation};
+use crate::checkers::{Checkers, Fairness, Share, Violation};
 use crate::rng::Rng;
 use crate::trace::Trace;
-use crate::world::{Mutant, World};
+use crate::world::World;
 
 use draw::{Drawn, draw};
 use faults::Faults;
 use story::Story;
 
-/// How large worlds are, and what is done wrong in them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    /// Masters, at least one.
-    pub masters_max: u64,
-    /// Foremen.
-    pub foremen_max: u64,
-    /// Workers beyond one for each superior.
-    pub workers_max: u64,
-    /// Submits of one user.
-    pub submits_max: u64,
-    /// Tasks of one submit.
-    pub tasks_max: u64,
-    /// A fault planted to see that it is caught.
-    pub mutant: Option<Mutant>,
-}
-
-impl Default for Profile {
-    fn default() -> Self {
-        Self {
-            masters_max: 3,
-            foremen_max: 4,
-            workers_max: 12,
-            submits_max: 4,
-            tasks_max: 40,
-            mutant: None,
-        }
-    }
-}
-
 /// Storms over `seeds`.
 pub fn storm(seeds: Range<u64>, profile: &Profile) -> Report {
     let mut report = Report::default();
     for seed in seeds {
-        let end = run(seed, profile, None);
-        report.seeds += 1;
-        report.events += end.trace.events();
-        (report.tasks, report.runs) = (report.tasks + end.tasks, report.runs + end.runs);
-        if let Some(violation) = end.violation {
-            let told = run(
-                seed,
-                profile,
-                Some(Story::of(violation.tasks.iter().copied())),
-            );
-            report.failures.push(Failure {
-                seed,
-                checker: violation.checker.to_owned(),
-                at: violation.at.0 as f64 / 1e6,
-                what: violation.what,
-                drawn: end.drawn,
-                story: told.story,
-            });
-        }
+        report.add(one(seed, profile));
     }
     report
+}
+
+/// What becomes of one seed; if a promise is broken it is told a second time, with its story.
+fn one(seed: u64, profile: &Profile) -> Report {
+    let end = run(seed, profile, None);
+    let failure = end.violation.map(|violation| {
+        let story = Story::of(violation.tasks.iter().copied());
+        Failure {
+            seed,
+            profile: profile.name,
+            checker: violation.checker.to_owned(),
+            at: violation.at.0 as f64 / 1e6,
+            what: violation.what,
+            drawn: end.drawn,
+            story: run(seed, profile, Some(story)).story,
+        }
+    });
+    Report {
+        seeds: 1,
+        failures: failure.into_iter().collect(),
+        share: end.share,
+        events: end.trace.events(),
+        tasks: end.tasks,
+        runs: end.runs,
+    }
+}
+
+/// Who there is under `seed` and what goes wrong, for people.
+pub fn options(seed: u64, profile: &Profile) -> String {
+    draw(seed, profile).to_string()
 }
 
 /// The hash of everything that happens under `seed`.
@@ -98,24 +84,30 @@ struct End {
     trace: Trace,
     tasks: u64,
     runs: u64,
+    share: Option<Share>,
     drawn: String,
     story: Vec<String>,
 }
 
 fn run(seed: u64, profile: &Profile, story: Option<Story>) -> End {
     let drawn = draw(seed, profile);
+    let mut checkers = Checkers::new(drawn.roll.clone());
+    if profile.scene == Scene::Shared {
+        checkers.fairness = Some(Fairness::new(&drawn.roll, drawn.longest));
+    }
     let witness = Witness {
         trace: Trace::new(),
-        checkers: Checkers::new(drawn.roll.clone()),
+        checkers,
         story,
     };
     let mut rng = Rng::new(seed).fork(2);
     let mut world = World::new(rng.next(), drawn.layout.clone(), witness);
-    for casting in &drawn.castings {
+    for (casting, clock) in drawn.castings.iter().zip(&drawn.clocks) {
         let delay = Span(rng.below(5_000_000));
-        world.add(casting.clone(), delay);
+        let actor = world.add(casting.clone(), delay);
+        world.set_clock(actor, *clock);
     }
-    let faults = Faults::new(rng.fork(3), drawn.calm);
+    let faults = Faults::new(rng.fork(3), drawn.weather.clone());
     let driven = catch_unwind(AssertUnwindSafe(|| drive(&mut world, &drawn, faults)));
     let panicked = driven.err().map(|panic| Violation {
         checker: "panic",
@@ -134,7 +126,8 @@ fn run(seed: u64, profile: &Profile, story: Option<Story>) -> End {
         trace,
         tasks,
         runs,
-        drawn: describe(&drawn),
+        share: checkers.fairness.as_ref().and_then(Fairness::share),
+        drawn: drawn.to_string(),
         story: story.map(Story::lines).unwrap_or_default(),
     }
 }
@@ -144,21 +137,6 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without words")
         .to_owned()
-}
-
-fn describe(drawn: &Drawn) -> String {
-    let who = drawn.castings.iter().enumerate().map(|(n, casting)| {
-        let dials: Vec<usize> = casting.dials.iter().map(|dial| dial.0).collect();
-        format!("{n}={}->{dials:?}", casting.peer.role)
-    });
-    let who: Vec<String> = who.collect();
-    format!(
-        "{:?} rage={} calm={} {}",
-        drawn.layout,
-        drawn.rage,
-        drawn.calm,
-        who.join(" ")
-    )
 }
 
 /// Everyone who watches a storm.
@@ -183,9 +161,9 @@ type Sea = World<Cast, Witness>;
 
 /// Lets a storm rage, heals, and looks at what is left.
 fn drive(world: &mut Sea, drawn: &Drawn, mut faults: Faults) {
-    let end = Time(0) + drawn.rage;
+    let end = Time(0) + drawn.weather.rage;
     while world.now() < end {
-        let until = (world.now() + faults.pause()).min(end);
+        let until = faults.next_at().min(end);
         if !sail(world, until) {
             return;
         }
@@ -222,9 +200,10 @@ fn sail(world: &mut Sea, until: Time) -> bool {
     true
 }
 
-/// Whether the journals give the books.
+/// Whether the journals give the books, and caches hold no more than they may.
 fn audit(world: &mut Sea) {
     for actor in world.actors() {
+        stores(world, actor);
         let records = world.journal(actor).records();
         if let Some(fault) = world
             .brain(actor)
@@ -233,6 +212,23 @@ fn audit(world: &mut Sea) {
             let name = world.peer(actor).to_string();
             find(world, "journal", format!("{name}: {fault}"), Vec::new());
         }
+    }
+}
+
+/// Whether an actor's cache has given up what it has no room for; what it gives up waits for its journal.
+fn stores(world: &mut Sea, actor: ActorId) {
+    let caches = matches!(world.peer(actor).role, Role::Foreman | Role::Worker);
+    if !caches || !world.is_well(actor) || world.pending(actor) {
+        return;
+    }
+    let limit = world.part(actor).cache_bytes_max();
+    let cache = &world.observer.checkers.cache;
+    let unneeded = cache.unneeded(actor, world.held(actor));
+    if unneeded > limit {
+        let name = world.peer(actor).to_string();
+        let what =
+            format!("{name} keeps {unneeded} bytes that nothing needs; {limit} is its limit");
+        find(world, "cache", what, Vec::new());
     }
 }
 

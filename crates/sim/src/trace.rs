@@ -12,6 +12,16 @@ pub struct Trace {
     hash: u64,
     events: u64,
     scratch: Vec<u8>,
+    depth: Depth,
+}
+
+/// What of a frame or a record goes into the hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// Every byte.
+    Bytes,
+    /// Its kind and its length.
+    Lengths,
 }
 
 impl Trace {
@@ -21,6 +31,15 @@ impl Trace {
             hash: FNV_BASIS,
             events: 0,
             scratch: Vec::new(),
+            depth: Depth::Bytes,
+        }
+    }
+
+    /// Nothing was seen; of frames and records their kinds and lengths will be hashed, which costs little.
+    pub fn light() -> Self {
+        Self {
+            depth: Depth::Lengths,
+            ..Self::new()
         }
     }
 
@@ -40,6 +59,9 @@ impl Trace {
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
+        if self.depth == Depth::Lengths {
+            return;
+        }
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
@@ -66,7 +88,9 @@ impl Trace {
     }
 
     fn digest(&mut self, digest: Digest) {
-        self.bytes(&digest.0);
+        for word in digest.0.as_chunks::<8>().0 {
+            self.word(u64::from_le_bytes(*word));
+        }
     }
 }
 
@@ -86,12 +110,21 @@ impl Observer for Trace {
             Sight::LinkUp { actor, peer } => self.pair(3, *actor, peer.0 as u64),
             Sight::LinkDown { actor, peer } => self.pair(4, *actor, peer.0 as u64),
             Sight::Left {
-                from, to, frame, ..
+                from,
+                to,
+                frame,
+                bytes,
+                ..
             } => {
                 self.pair(5, *from, to.0 as u64);
-                self.frame(frame);
+                match self.depth {
+                    Depth::Bytes => self.frame(frame),
+                    Depth::Lengths => self.word((frame.kind() as u64) << 32 | *bytes as u64),
+                }
             }
-            Sight::Came { from, to, frame } => {
+            Sight::Came {
+                from, to, frame, ..
+            } => {
                 self.pair(6, *from, to.0 as u64);
                 self.word(frame.kind() as u64);
             }
@@ -99,7 +132,9 @@ impl Observer for Trace {
                 self.pair(7, *actor, 0);
                 self.bytes(record);
             }
-            Sight::Fetched { actor, digest, end } => {
+            Sight::Fetched {
+                actor, digest, end, ..
+            } => {
                 self.pair(8, *actor, *end as u64);
                 self.digest(*digest);
             }
@@ -123,6 +158,7 @@ impl Observer for Trace {
                 self.pair(12, *actor, 0);
                 self.attempt(*attempt);
             }
+            Sight::Wiped { actor } => self.pair(13, *actor, 0),
             Sight::Wrong { checker, what } => {
                 self.bytes(checker.as_bytes());
                 self.bytes(what.as_bytes());

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use muster_proto::machine::{Deadline, FetchEnd, Gate, Input, Machine, Output};
 use muster_proto::outcome::{Outcome, Verdict};
-use muster_proto::task::{TaskBody, Template};
+use muster_proto::task::{FileRef, InputFile, TaskBody, Template};
 use muster_proto::wire::{
     CancelTasks, Delivered, Frame, Outcomes, Status, Submit, Submitted, Watch,
 };
 use muster_proto::{Digest, LinkId, Span, TaskId, Time};
 
 use crate::brain::{Happening, Wish};
+use crate::play::{digest, output_name};
+use crate::rng::mix;
 
 /// What a user wants, and when.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Script {
 pub enum Act {
     /// Submit these tasks.
     Submit(Box<Template>, Vec<TaskBody>),
+    /// Submit so many tasks that have all but one input in common.
+    SubmitMany(Box<Template>, Many),
     /// Cancel every task, of those it knows, whose number leaves this remainder.
     Cancel {
         /// The divisor.
@@ -38,6 +42,38 @@ pub enum Act {
         /// The remainder.
         rest: u64,
     },
+}
+
+/// Tasks that are made when they are submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Many {
+    /// How many.
+    pub tasks: u32,
+    /// The length of the file that each task alone reads; none if 0.
+    pub input_bytes: u64,
+    /// What tells these files from those of others.
+    pub salt: u64,
+}
+
+impl Many {
+    fn bodies(&self) -> Vec<TaskBody> {
+        let body = |n: u64| {
+            let input = |_| InputFile {
+                name: output_name(n),
+                file: FileRef {
+                    digest: digest(mix(self.salt ^ mix(n))),
+                    bytes: self.input_bytes,
+                },
+                executable: false,
+            };
+            let own = (self.input_bytes > 0).then_some(()).map(input);
+            TaskBody {
+                inputs: own.into_iter().collect(),
+                ..TaskBody::default()
+            }
+        };
+        (0..u64::from(self.tasks)).map(body).collect()
+    }
 }
 
 /// A user's command.
@@ -115,6 +151,9 @@ impl User {
 
     fn act(&mut self, act: Act, out: &mut Out) {
         match act {
+            Act::SubmitMany(template, many) => {
+                self.act(Act::Submit(template, many.bodies()), out);
+            }
             Act::Submit(template, tasks) => {
                 self.sequence += 1;
                 self.unanswered = Some(Submit {
@@ -185,6 +224,11 @@ impl User {
                 && !self.arriving.contains_key(&outcome.task)
             {
                 for (&digest, &bytes) in &files {
+                    // Several tasks may have written the same.
+                    let mut arriving = self.arriving.values();
+                    if arriving.any(|files| files.contains_key(&digest)) {
+                        continue;
+                    }
                     out.push(Output::Fetch {
                         link,
                         digest,

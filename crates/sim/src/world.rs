@@ -9,15 +9,19 @@
 //! Not here: who does what and which faults occur; see `storm`.
 
 mod bulk;
+mod clock;
 mod effects;
 mod haunts;
+mod lanes;
 mod links;
+mod mutants;
 mod process;
 mod runs;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use muster_proto::machine::{Input, Output};
+use muster_proto::peer::Role;
 use muster_proto::wire::Frame;
 use muster_proto::{Digest, LinkId, Lsn, Peer, Span, Time};
 
@@ -25,15 +29,26 @@ use crate::agenda::Agenda;
 use crate::brain::{ActorId, Brain, Casting, Happening, Launch, Observer, Sight, Wish};
 use crate::disk::Journal;
 use crate::network::{ConnId, Network, Which};
+use crate::program::Program;
 use crate::rng::Rng;
+use crate::scenario::Dist;
 use crate::world::haunts::Haunts;
+use crate::world::lanes::Lane;
+
+pub use clock::Clock;
+pub use lanes::LaneId;
+pub use mutants::Mutant;
 
 /// A world of `B`s watched by an `O`.
 #[derive(Debug)]
 pub struct World<B: Brain, O> {
     now: Time,
     agenda: Agenda<Event>,
+    /// Whose brain is to be woken when nothing else happens at this instant.
+    soon: VecDeque<(ActorId, u32)>,
     actors: Vec<Actor<B>>,
+    /// Each link's way down and its way up.
+    lanes: Vec<[Lane; 2]>,
     network: Network,
     haunts: Haunts,
     rng: Rng,
@@ -42,27 +57,51 @@ pub struct World<B: Brain, O> {
     /// Who watches.
     pub observer: O,
     inputs_now: u64,
+    events: u64,
+    /// Outputs of one input, kept for its memory.
+    outputs: Vec<Output<Vec<u8>, Wish>>,
+    /// Bytes of one frame, likewise.
+    scratch: Vec<u8>,
 }
 
 /// What a world is like, beyond its actors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Layout {
     /// Whether frames pass through the codec, so that its faults show.
     pub codec: Codec,
     /// Shortest and longest fsync, in microseconds.
     pub fsync_us: (u64, u64),
+    /// How long an fsync takes, if not that.
+    pub fsync: Option<Dist>,
+    /// Whether disks keep what records say, for a restart and for those who look.
+    pub records: Records,
+    /// What tasks do, by the number in their words.
+    pub programs: Vec<Program>,
+    /// Nanoseconds of a clock outside, to measure what masters' brains cost.
+    pub stopwatch: Option<fn() -> u64>,
     /// Chances in a thousand that a fetch fails for no reason.
     pub fetch_fails_permille: u64,
     /// Bytes per second of one transfer.
     pub bulk_bytes_per_s: u64,
     /// Chances in a thousand that a packet is lost and sent again.
     pub loss_permille: u64,
+    /// Chances in a thousand that a frame comes twice; a link keeps its order all the same.
+    pub twice_permille: u64,
     /// Greatest addition to a packet's latency, in percent of it.
     pub jitter_percent: u64,
     /// How often, in inputs of one brain, its invariants are checked.
     pub check_every: u64,
     /// What is done wrong on purpose.
     pub mutant: Option<Mutant>,
+}
+
+/// What a disk keeps of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// All of it.
+    Kept,
+    /// That there was one: nothing starts again on this disk.
+    Counted,
 }
 
 /// Whether frames become bytes on their way.
@@ -74,25 +113,19 @@ pub enum Codec {
     Off,
 }
 
-/// A fault planted to see that it is caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutant {
-    /// Masters' frames and forgettings do not wait for the journal.
-    AckBeforeDurable,
-    /// An old epoch's late frames pass for the present one's.
-    SkipFence,
-    /// What a subordinate sends again on a new link, of what it holds, never arrives.
-    ForgetHeld,
-}
-
 impl Default for Layout {
     fn default() -> Self {
         Self {
             codec: Codec::On,
             fsync_us: (200, 8_000),
+            fsync: None,
+            records: Records::Kept,
+            programs: Vec::new(),
+            stopwatch: None,
             fetch_fails_permille: 0,
             bulk_bytes_per_s: 100_000_000,
             loss_permille: 0,
+            twice_permille: 0,
             jitter_percent: 10,
             check_every: 1,
             mutant: None,
@@ -130,6 +163,16 @@ enum Event {
         life: u32,
         fetch: u64,
     },
+    FetchBegin {
+        actor: ActorId,
+        life: u32,
+        fetch: u64,
+    },
+    Depart {
+        lane: LaneId,
+        up: bool,
+        plan: u32,
+    },
     RunEnd {
         actor: ActorId,
         life: u32,
@@ -161,12 +204,19 @@ enum Event {
 #[derive(Debug)]
 struct Actor<B: Brain> {
     casting: Casting<B::Part>,
+    clock: Clock,
     journal: Journal,
     contents: BTreeMap<Digest, u64>,
     lives: u32,
-    process: Option<Process<B>>,
+    process: Option<Box<Process<B>>>,
     paused: bool,
     backlog: Vec<Event>,
+    /// How fast its machine is; 1 runs a task in its time.
+    speed: f64,
+    /// What its brain took, by the stopwatch.
+    brain_ns: u64,
+    /// Inputs that its brain took.
+    inputs: u64,
 }
 
 /// What a crash loses.
@@ -177,14 +227,15 @@ struct Process<B> {
     links_made: u32,
     dials: Vec<Dial>,
     wake: Option<Time>,
+    /// Whether it is to be woken at this instant.
+    stirred: bool,
     /// What waits for the journal, by record and then by arrival, as the driver keeps it.
     gated: VecDeque<(Lsn, Gated)>,
     fetches: BTreeMap<u64, Fetch>,
     fetches_made: u64,
-    runs: BTreeMap<u64, Launch>,
+    runs: BTreeMap<u64, Box<Launch>>,
     /// Runs that begin one after the other when the one by whose number they are found has ended.
     lined_up: BTreeMap<u64, VecDeque<Launch>>,
-    inputs: u64,
 }
 
 /// A link as its process holds it.
@@ -227,6 +278,8 @@ struct Fetch {
     bytes: u64,
     peer: ActorId,
     peer_life: u32,
+    /// The lane that it crosses, which way, and its place there.
+    crossing: Option<(LaneId, bool, u128)>,
 }
 
 /// Inputs in one instant after which a brain is taken to spin.
@@ -238,31 +291,64 @@ impl<B: Brain, O: Observer> World<B, O> {
         Self {
             now: Time(0),
             agenda: Agenda::new(),
+            soon: VecDeque::new(),
             actors: Vec::new(),
+            lanes: Vec::new(),
             network: Network::new(layout.loss_permille, layout.jitter_percent),
             haunts: Haunts::default(),
             rng: Rng::new(seed),
             layout,
             observer,
             inputs_now: 0,
+            events: 0,
+            outputs: Vec::new(),
+            scratch: Vec::new(),
         }
+    }
+
+    /// Adds a link of this bandwidth each way, in bytes per second.
+    pub fn add_lane(&mut self, bytes_per_s: u64) -> LaneId {
+        let lane = LaneId(self.lanes.len() as u32);
+        self.lanes
+            .push([Lane::new(bytes_per_s), Lane::new(bytes_per_s)]);
+        lane
     }
 
     /// Adds a host and starts its process after `delay`.
     pub fn add(&mut self, casting: Casting<B::Part>, delay: Span) -> ActorId {
+        let actor = self.add_host(casting);
+        self.agenda
+            .enter(self.now + delay, Event::Restart { actor });
+        actor
+    }
+
+    /// Adds a host on which nothing runs.
+    pub fn add_host(&mut self, casting: Casting<B::Part>) -> ActorId {
         let actor = ActorId(self.actors.len());
         self.actors.push(Actor {
             casting,
+            clock: Clock::TRUE,
             journal: Journal::default(),
             contents: BTreeMap::new(),
             lives: 0,
             process: None,
             paused: false,
             backlog: Vec::new(),
+            speed: 1.0,
+            brain_ns: 0,
+            inputs: 0,
         });
-        self.agenda
-            .enter(self.now + delay, Event::Restart { actor });
         actor
+    }
+
+    /// How many events there were.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Ends the world; what its observer saw is left.
+    pub fn into_observer(self) -> O {
+        self.observer
     }
 
     /// The virtual clock.
@@ -272,11 +358,22 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     /// When the next event is due.
     pub fn next_at(&self) -> Option<Time> {
-        self.agenda.next_at()
+        let soon = (!self.soon.is_empty()).then_some(self.now);
+        soon.or_else(|| self.agenda.next_at())
     }
 
     /// Makes the next event happen; false if there is none.
+    ///
+    /// A brain that is due at once is woken when all else of the instant has happened, as a driver's turn ends when
+    /// nothing more has come.
     pub fn step(&mut self) -> bool {
+        self.events += 1;
+        if self.agenda.next_at().is_none_or(|at| at > self.now)
+            && let Some((actor, life)) = self.soon.pop_front()
+        {
+            self.stir(actor, life);
+            return true;
+        }
         let Some((at, event)) = self.agenda.take() else {
             return false;
         };
@@ -313,7 +410,9 @@ impl<B: Brain, O: Observer> World<B, O> {
                 silence,
             } => self.silence_lasted(conn, which, silence),
             Event::Flushed { actor, life } => self.flushed(actor, life),
+            Event::FetchBegin { actor, life, fetch } => self.fetch_begins(actor, life, fetch),
             Event::FetchEnd { actor, life, fetch } => self.fetch_ended(actor, life, fetch),
+            Event::Depart { lane, up, plan } => self.depart(lane, up, plan),
             Event::RunEnd { actor, life, run } => self.run_ended(actor, life, run),
             Event::KillEnd { actor, life, run } => self.run_killed(actor, life, run),
             Event::RecallEnd { actor, life, run } => self.run_recalled(actor, life, run),
@@ -328,6 +427,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         match *event {
             Event::Wake { actor, .. }
             | Event::Dial { actor, .. }
+            | Event::FetchBegin { actor, .. }
             | Event::FetchEnd { actor, .. }
             | Event::Flushed { actor, .. }
             | Event::RunEnd { actor, .. }
@@ -335,7 +435,10 @@ impl<B: Brain, O: Observer> World<B, O> {
             | Event::RecallEnd { actor, .. } => Some(actor),
             Event::Arrive { conn, from } => self.end_actor(conn, from.other()),
             Event::Silence { conn, which, .. } => self.end_actor(conn, which),
-            Event::Restart { .. } | Event::Resume { .. } | Event::Heal { .. } => None,
+            Event::Depart { .. }
+            | Event::Restart { .. }
+            | Event::Resume { .. }
+            | Event::Heal { .. } => None,
         }
     }
 
@@ -346,14 +449,23 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     /// Feeds a brain one input and performs what it wants.
     fn feed(&mut self, actor: ActorId, input: Input<Happening>) {
-        let now = self.now;
-        let Some(process) = &mut self.actors[actor.0].process else {
+        let now = self.shown(actor);
+        let host = &mut self.actors[actor.0];
+        let Some(process) = &mut host.process else {
             return;
         };
-        let mut out: Vec<Output<Vec<u8>, Wish>> = Vec::new();
+        let mut out = std::mem::take(&mut self.outputs);
+        let timed = self
+            .layout
+            .stopwatch
+            .filter(|_| host.casting.peer.role == Role::Master);
+        let begun = timed.map(|clock| clock());
         process.brain.handle(now, input, &mut out);
-        process.inputs += 1;
-        if process.inputs.is_multiple_of(self.layout.check_every) {
+        if let (Some(clock), Some(begun)) = (timed, begun) {
+            host.brain_ns += clock().saturating_sub(begun);
+        }
+        host.inputs += 1;
+        if host.inputs.is_multiple_of(self.layout.check_every) {
             process.brain.check();
         }
         self.inputs_now += 1;
@@ -365,36 +477,64 @@ impl<B: Brain, O: Observer> World<B, O> {
                 format!("the world stands still; actor {} wants {why:?}", actor.0),
             );
         }
-        self.perform(actor, out);
+        self.perform(actor, &mut out);
+        // What a brain wanted may have made the world feed another; then the vector is a new one, and that is all.
+        self.outputs = out;
         self.plan_wake(actor);
     }
 
     fn plan_wake(&mut self, actor: ActorId) {
         let (now, life) = (self.now, self.actors[actor.0].lives);
+        let clock = self.actors[actor.0].clock;
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
         let Some(deadline) = process.brain.deadline() else {
             return;
         };
-        let at = deadline.at.max(now);
+        let at = clock.when(deadline.at);
+        if at <= now {
+            if !std::mem::replace(&mut process.stirred, true) {
+                self.soon.push_back((actor, life));
+            }
+            return;
+        }
         if process.wake.is_none_or(|planned| at < planned) {
             process.wake = Some(at);
             self.agenda.enter(at, Event::Wake { actor, life });
         }
     }
 
-    fn wake(&mut self, actor: ActorId, life: u32) {
-        let now = self.now;
+    /// Wakes a brain that was due at once; one that was stopped meanwhile is woken when it goes on.
+    fn stir(&mut self, actor: ActorId, life: u32) {
+        if self.actors[actor.0].paused {
+            self.actors[actor.0]
+                .backlog
+                .push(Event::Wake { actor, life });
+            return;
+        }
+        let shown = self.shown(actor);
         let Some(process) = self.process(actor, life) else {
             return;
         };
-        if process.wake.is_none_or(|planned| planned > now) {
+        process.stirred = false;
+        match process.brain.deadline() {
+            Some(deadline) if deadline.at <= shown => self.feed(actor, Input::Tick),
+            Some(_) | None => self.plan_wake(actor),
+        }
+    }
+
+    fn wake(&mut self, actor: ActorId, life: u32) {
+        let (now, shown) = (self.now, self.shown(actor));
+        let Some(process) = self.process(actor, life) else {
+            return;
+        };
+        if process.wake.is_none_or(|planned| planned > now) && !process.stirred {
             return;
         }
-        process.wake = None;
+        (process.wake, process.stirred) = (None, false);
         match process.brain.deadline() {
-            Some(deadline) if deadline.at <= now => self.feed(actor, Input::Tick),
+            Some(deadline) if deadline.at <= shown => self.feed(actor, Input::Tick),
             Some(_) | None => self.plan_wake(actor),
         }
     }
@@ -402,7 +542,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     fn process(&mut self, actor: ActorId, life: u32) -> Option<&mut Process<B>> {
         let actor = &mut self.actors[actor.0];
         (actor.lives == life)
-            .then_some(actor.process.as_mut())
+            .then_some(actor.process.as_deref_mut())
             .flatten()
     }
 
@@ -438,6 +578,17 @@ impl<B: Brain, O: Observer> World<B, O> {
             .process
             .as_ref()
             .map(|process| &process.brain)
+    }
+
+    /// What its brain took so far: inputs, and nanoseconds by the layout's stopwatch.
+    pub fn cost(&self, actor: ActorId) -> (u64, u64) {
+        (self.actors[actor.0].inputs, self.actors[actor.0].brain_ns)
+    }
+
+    /// Moves a host that is down to another machine: what its brain is made of, and how fast that is.
+    pub fn recast(&mut self, actor: ActorId, part: B::Part, speed: f64) {
+        let host = &mut self.actors[actor.0];
+        (host.casting.part, host.speed) = (part, speed);
     }
 
     /// What it is made of.
@@ -481,7 +632,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         self.actors[actor.0]
             .process
             .iter()
-            .flat_map(|process| process.runs.values())
+            .flat_map(|process| process.runs.values().map(|launch| &**launch))
     }
 
     /// The peers its process has links to.

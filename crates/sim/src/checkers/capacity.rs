@@ -42,6 +42,7 @@ impl Capacity {
             }
             Sight::Up { .. }
             | Sight::Killed { .. }
+            | Sight::Wiped { .. }
             | Sight::LinkUp { .. }
             | Sight::LinkDown { .. }
             | Sight::Left { .. }

@@ -100,7 +100,9 @@ impl Ledger {
             Sight::Left {
                 from, to, frame, ..
             } => self.left(*from, *to, frame, findings),
-            Sight::Came { from, to, frame } => self.came(*from, *to, frame, findings),
+            Sight::Came {
+                from, to, frame, ..
+            } => self.came(*from, *to, frame, findings),
             Sight::Durable { actor, record } => self.durable(*actor, record, findings),
             Sight::Started { actor, launch } => {
                 self.starts += 1;
@@ -129,6 +131,7 @@ impl Ledger {
                 actor,
                 end: FetchEnd::Absent,
                 digest,
+                ..
             } if self.is_user(*actor) => {
                 let what =
                     format!("the master does not hold {digest:?} of an outcome it gave its user");
@@ -136,6 +139,7 @@ impl Ledger {
             }
             Sight::Up { .. }
             | Sight::Killed { .. }
+            | Sight::Wiped { .. }
             | Sight::LinkUp { .. }
             | Sight::LinkDown { .. }
             | Sight::Fetched { .. }
@@ -205,10 +209,7 @@ impl Ledger {
     }
 
     fn submit(&mut self, user: ActorId, submit: &Submit) {
-        let uid = |body: &muster_proto::task::TaskBody| {
-            let words: Vec<String> = body.words.iter().map(str::to_owned).collect();
-            Play::of(&words).uid
-        };
+        let uid = |body: &muster_proto::task::TaskBody| Play::of(&body.words).uid;
         self.submits
             .entry((user, submit.sequence))
             .or_insert_with(|| Asked {

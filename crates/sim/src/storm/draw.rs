@@ -1,4 +1,8 @@
-//! From a seed: who there is, what is to be done.
+//! From a seed: who there is, what is to be done, what goes wrong.
+
+mod shared;
+
+use std::fmt;
 
 use muster_proto::task::{
     Algorithm, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template,
@@ -11,9 +15,10 @@ use crate::cast::Part;
 use crate::checkers::Roll;
 use crate::play::{Play, digest, output_name};
 use crate::rng::Rng;
-use crate::storm::Profile;
+use crate::storm::weather::Weather;
+use crate::storm::{Profile, Scene};
 use crate::user::{Act, Script};
-use crate::world::{Codec, Layout};
+use crate::world::{Clock, Codec, Layout, Mutant};
 
 /// A world as drawn.
 #[derive(Debug)]
@@ -24,42 +29,77 @@ pub struct Drawn {
     pub castings: Vec<Casting<Part>>,
     /// Who is who.
     pub roll: Roll,
-    /// How long faults rage.
-    pub rage: Span,
-    /// Mean time between two faults.
-    pub calm: Span,
+    /// The clocks of their hosts, likewise.
+    pub clocks: Vec<Clock>,
+    /// What goes wrong.
+    pub weather: Weather,
     /// How long all tasks take, one after the other, with every retry.
     pub work: Span,
+    /// How long the longest run takes.
+    pub longest: Span,
+}
+
+impl fmt::Display for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.weather)?;
+        let who = self.castings.iter().enumerate().map(|(n, casting)| {
+            let dials = casting.dials.iter().map(|dial| dial.0.to_string());
+            let dials: Vec<String> = dials.collect();
+            format!("{n} {} -> {}", casting.peer.role, dials.join(" "))
+        });
+        let mut who: Vec<String> = who.collect();
+        let more = who.len().saturating_sub(NAMED_MAX);
+        who.truncate(NAMED_MAX);
+        write!(f, "{}", who.join(", "))?;
+        match more {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 /// Draws a world.
 pub fn draw(seed: u64, profile: &Profile) -> Drawn {
     let mut rng = Rng::new(seed).fork(1);
-    let mut cast = Casts::default();
-    cast.masters(&mut rng, profile);
-    cast.foremen(&mut rng, profile);
-    cast.workers(&mut rng, profile);
-    cast.users(&mut rng, profile);
-    let work = cast.work;
+    let weather = Weather::draw(&mut rng.fork(5), &profile.climate);
+    let mut cast = Casts {
+        wrong_shapes: profile.mutant == Some(Mutant::OverCommit),
+        ..Casts::default()
+    };
+    match profile.scene {
+        Scene::Swarm => cast.swarm(&mut rng, profile),
+        Scene::Shared => cast.shared(&mut rng, profile),
+    }
     let layout = Layout {
         codec: Codec::On,
-        fsync_us: *rng.pick(&[(50, 500), (500, 8_000), (2_000, 60_000), (1_000, 900_000)]),
-        fetch_fails_permille: *rng.pick(&[0, 0, 10, 200]),
-        bulk_bytes_per_s: *rng.pick(&[20_000, 1_000_000, 100_000_000]),
-        loss_permille: *rng.pick(&[0, 10, 100, 300]),
-        jitter_percent: *rng.pick(&[0, 20, 200]),
+        fsync_us: weather.fsync_us,
+        fetch_fails_permille: weather.fetch_fails_permille,
+        bulk_bytes_per_s: weather.bulk_bytes_per_s,
+        loss_permille: weather.loss_permille,
+        twice_permille: weather.twice_permille,
+        jitter_percent: weather.jitter_percent,
         check_every: 7,
         mutant: profile.mutant,
+        ..Layout::default()
+    };
+    let drift = weather.drift_permille;
+    let mut clock = || Clock {
+        rate_permille: 1_000 + rng.below(2 * drift + 1) - drift,
+        ahead: Span(rng.below(1_000_000)),
     };
     Drawn {
         layout,
+        clocks: cast.castings.iter().map(|_| clock()).collect(),
         castings: cast.castings,
         roll: cast.roll,
-        rage: Span::secs(rng.between(30, 240)),
-        calm: Span::millis(rng.between(500, 15_000)),
-        work,
+        weather,
+        work: cast.work,
+        longest: cast.longest,
     }
 }
+
+/// Actors that a description names.
+const NAMED_MAX: usize = 40;
 
 #[derive(Debug, Default)]
 struct Casts {
@@ -69,9 +109,19 @@ struct Casts {
     foremen: Vec<ActorId>,
     uids: u64,
     work: Span,
+    longest: Span,
+    /// Whether workers offer twice what they have.
+    wrong_shapes: bool,
 }
 
 impl Casts {
+    fn swarm(&mut self, rng: &mut Rng, profile: &Profile) {
+        self.masters(rng, profile);
+        self.foremen(rng, profile);
+        self.workers(rng, profile);
+        self.users(rng, profile);
+    }
+
     fn cast(&mut self, role: Role, part: Part, dials: Vec<ActorId>, latency_us: u64) -> ActorId {
         let actor = ActorId(self.castings.len());
         self.castings.push(Casting {
@@ -83,6 +133,8 @@ impl Casts {
             part,
             dials,
             latency_us,
+            loss_ppm: 0,
+            lanes: Vec::new(),
             shape: Resources::default(),
         });
         actor
@@ -103,7 +155,7 @@ impl Casts {
 
     /// Foremen serve some of the masters, or stand under another foreman.
     fn foremen(&mut self, rng: &mut Rng, profile: &Profile) {
-        for _ in 0..rng.between(0, profile.foremen_max) {
+        for _ in 0..rng.between(profile.foremen_min, profile.foremen_max) {
             let under_foreman = !self.foremen.is_empty() && rng.permille(300);
             let dials = if under_foreman {
                 vec![*rng.pick(&self.foremen)]
@@ -118,6 +170,7 @@ impl Casts {
             let latency_us = *rng.pick(&[300, 5_000, 40_000, 120_000]);
             let foreman = self.cast(Role::Foreman, part, dials, latency_us);
             self.foremen.push(foreman);
+            self.roll.foremen.push(foreman);
         }
     }
 
@@ -136,15 +189,26 @@ impl Casts {
                 memory_bytes: rng.between(2, 8) << 30,
                 disk_bytes: 100 << 30,
             };
-            let part = Part::Worker {
-                name: format!("worker{}", self.castings.len()),
-                shape,
-                cache_bytes_max: *rng.pick(&[0, 50_000, 1 << 30]),
-            };
-            let worker = self.cast(Role::Worker, part, vec![superior], rng.between(100, 2_000));
-            self.castings[worker.0].shape = shape;
-            self.roll.workers.push((worker, shape));
+            self.worker(rng, superior, shape);
         }
+    }
+
+    fn worker(&mut self, rng: &mut Rng, superior: ActorId, shape: Resources) {
+        let told = if self.wrong_shapes {
+            shape.plus(&shape)
+        } else {
+            shape
+        };
+        let name = format!("worker{}", self.castings.len());
+        let part = Part::Worker {
+            host: name.clone(),
+            name,
+            shape: told,
+            cache_bytes_max: *rng.pick(&[0, 50_000, 1 << 30]),
+        };
+        let worker = self.cast(Role::Worker, part, vec![superior], rng.between(100, 2_000));
+        self.castings[worker.0].shape = shape;
+        self.roll.workers.push((worker, shape));
     }
 
     fn users(&mut self, rng: &mut Rng, profile: &Profile) {
@@ -224,6 +288,7 @@ impl Casts {
             };
             let tries = 1 + u64::from(template.policy.retries);
             self.work += Span(2 * play.wall_us * tries);
+            self.longest = self.longest.max(Span(play.wall_us));
             tasks.push(TaskBody {
                 words: play.words().unwrap_or_default(),
                 inputs: files(rng, "b").into(),

@@ -6,12 +6,14 @@ use std::fmt::Write;
 use muster_proto::wire::Frame;
 use muster_proto::{MasterId, TaskId, TaskKey, Time, Try};
 
-use crate::brain::{Observer, Sight};
+use crate::brain::{ActorId, Observer, Sight};
 
 /// Writes down what happens to some tasks, and who comes and goes.
 #[derive(Debug, Default)]
 pub struct Story {
     tasks: BTreeSet<TaskKey>,
+    /// Who has had to do with them so far.
+    actors: BTreeSet<ActorId>,
     lines: VecDeque<String>,
 }
 
@@ -20,6 +22,7 @@ impl Story {
     pub fn of(tasks: impl IntoIterator<Item = TaskKey>) -> Self {
         Self {
             tasks: tasks.into_iter().collect(),
+            actors: BTreeSet::new(),
             lines: VecDeque::new(),
         }
     }
@@ -39,8 +42,8 @@ impl Story {
         }
     }
 
-    /// What a frame says of the tasks, if anything.
-    fn gist(&self, frame: &Frame) -> Option<String> {
+    /// What a frame between two actors says of the tasks, if anything.
+    fn gist(&mut self, frame: &Frame, between: [ActorId; 2]) -> Option<String> {
         let kind = frame.kind();
         if matches!(frame, Frame::Status(_) | Frame::StatusReply(_)) {
             return None;
@@ -49,7 +52,24 @@ impl Story {
             return Some(format!("{kind:?}"));
         }
         let found = self.found(frame);
-        (!found.is_empty()).then(|| format!("{kind:?} {}", found.join(", ")))
+        if !found.is_empty() {
+            self.actors.extend(between);
+            return Some(format!("{kind:?} {}", found.join(", ")));
+        }
+        let Frame::Inventory(inventory) = frame else {
+            return None;
+        };
+        if !self.knows(&between) {
+            return None;
+        }
+        let (last, settled) = (inventory.last, inventory.settled);
+        Some(format!(
+            "{kind:?} without it, last={last} settled={settled}"
+        ))
+    }
+
+    fn knows(&self, actors: &[ActorId]) -> bool {
+        self.tasks.is_empty() || actors.iter().all(|actor| self.actors.contains(actor))
     }
 
     fn found(&self, frame: &Frame) -> Vec<String> {
@@ -89,12 +109,7 @@ impl Story {
                     .held
                     .iter()
                     .filter(|held| self.tasks.contains(&held.attempt.key));
-                let held = mine.map(|held| held.attempt.to_string());
-                held.chain([format!(
-                    "last={} settled={}",
-                    inventory.last, inventory.settled
-                )])
-                .collect()
+                mine.map(|held| held.attempt.to_string()).collect()
             }
             Frame::Outcomes(outcomes) => {
                 let mine = outcomes
@@ -109,10 +124,10 @@ impl Story {
                 .filter(|task| bare(**task))
                 .map(ToString::to_string)
                 .collect(),
-            Frame::Submitted(answer) => vec![format!("{:?}", answer.result)],
-            Frame::Offer(offer) => vec![format!("{} shapes", offer.shapes.len())],
-            Frame::Retire(retire) => vec![format!("{:?}", retire.templates)],
-            Frame::Hello(_)
+            Frame::Submitted(_)
+            | Frame::Offer(_)
+            | Frame::Retire(_)
+            | Frame::Hello(_)
             | Frame::Submit(_)
             | Frame::Watch(_)
             | Frame::CancelTasks(_)
@@ -132,19 +147,30 @@ impl Story {
 impl Observer for Story {
     fn saw(&mut self, now: Time, sight: &Sight<'_>) {
         let line = match sight {
-            Sight::Up { actor, life } => Some(format!("{} starts, life {life}", actor.0)),
-            Sight::Killed { actor } => Some(format!("{} is killed", actor.0)),
-            Sight::LinkUp { actor, peer } => Some(format!("{} has a link to {}", actor.0, peer.0)),
-            Sight::LinkDown { actor, peer } => {
-                Some(format!("{} lost its link to {}", actor.0, peer.0))
-            }
+            Sight::Up { actor, life } => self
+                .knows(&[*actor])
+                .then(|| format!("{} starts, life {life}", actor.0)),
+            Sight::Killed { actor } => self
+                .knows(&[*actor])
+                .then(|| format!("{} is killed", actor.0)),
+            Sight::Wiped { actor } => self
+                .knows(&[*actor])
+                .then(|| format!("{} loses its disk", actor.0)),
+            Sight::LinkUp { actor, peer } => self
+                .knows(&[*actor, *peer])
+                .then(|| format!("{} has a link to {}", actor.0, peer.0)),
+            Sight::LinkDown { actor, peer } => self
+                .knows(&[*actor, *peer])
+                .then(|| format!("{} lost its link to {}", actor.0, peer.0)),
             Sight::Left {
                 from, to, frame, ..
             } => self
-                .gist(frame)
+                .gist(frame, [*from, *to])
                 .map(|gist| format!("{} sends {} {gist}", from.0, to.0)),
-            Sight::Came { from, to, frame } => self
-                .gist(frame)
+            Sight::Came {
+                from, to, frame, ..
+            } => self
+                .gist(frame, [*from, *to])
                 .map(|gist| format!("{} hears {} {gist}", to.0, from.0)),
             Sight::Started { actor, launch } => {
                 let attempt = launch.attempt;
@@ -161,7 +187,9 @@ impl Observer for Story {
             Sight::Cut { actor, attempt } => self
                 .concerns(attempt.key)
                 .then(|| format!("{} cuts {attempt} short", actor.0)),
-            Sight::Fetched { actor, digest, end } => self
+            Sight::Fetched {
+                actor, digest, end, ..
+            } => self
                 .tasks
                 .is_empty()
                 .then(|| format!("{} fetched {digest:?}: {end:?}", actor.0)),

@@ -5,7 +5,7 @@ use muster_proto::wire::Frame;
 use muster_proto::{Digest, LinkId, Span};
 
 use crate::brain::{ActorId, Brain, Observer, Sight};
-use crate::world::{Event, Fetch, World};
+use crate::world::{Event, Fetch, LaneId, World};
 
 /// How long a transfer that a cut holds up waits before it is looked at again.
 const STALLED: Span = Span::secs(1);
@@ -28,6 +28,8 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         process.gated.retain(|(_, effect)| !effect.forgets(digest));
+        let mut under_way = process.fetches.values();
+        let is_second = under_way.any(|fetch| (fetch.link, fetch.digest) == (link, digest));
         process.fetches_made += 1;
         let fetch = process.fetches_made;
         let asked = Fetch {
@@ -36,12 +38,119 @@ impl<B: Brain, O: Observer> World<B, O> {
             bytes,
             peer,
             peer_life,
+            crossing: None,
         };
         process.fetches.insert(fetch, asked);
+        if is_second {
+            let what = format!(
+                "actor {} fetches {digest:?} twice at once from one peer",
+                actor.0
+            );
+            self.wrong("cache", what);
+        }
+        let travel = self.network.travel(2 * latency_us, 0, &mut self.rng);
+        if self.actors[actor.0].contents.contains_key(&digest) {
+            // What is in the store already is not asked for.
+            let event = Event::FetchEnd { actor, life, fetch };
+            return self.agenda.enter(self.now, event);
+        }
+        if self.has_lane(actor, peer) {
+            let event = Event::FetchBegin { actor, life, fetch };
+            return self.agenda.enter(self.now + travel, event);
+        }
         let moving = bytes.saturating_mul(1_000_000) / self.layout.bulk_bytes_per_s.max(1);
-        let travel = self.network.travel(2 * latency_us, &mut self.rng) + Span(moving);
-        self.agenda
-            .enter(self.now + travel, Event::FetchEnd { actor, life, fetch });
+        self.agenda.enter(
+            self.now + travel + Span(moving),
+            Event::FetchEnd { actor, life, fetch },
+        );
+    }
+
+    /// Whether something lies between two actors that transfers share.
+    fn has_lane(&self, a: ActorId, b: ActorId) -> bool {
+        let lower = self.lower(a, b);
+        !self.actors[lower.0].casting.lanes.is_empty()
+    }
+
+    /// The subordinate of two that have a link.
+    fn lower(&self, a: ActorId, b: ActorId) -> ActorId {
+        let dials = &self.actors[a.0].casting.dials;
+        if dials.contains(&b) { a } else { b }
+    }
+
+    /// The first bytes of a transfer arrive: it crosses the narrowest lane on its way.
+    pub(super) fn fetch_begins(&mut self, actor: ActorId, life: u32, fetch: u64) {
+        let (now, asked) = (self.now, self.process(actor, life));
+        let Some((peer, bytes)) = asked
+            .and_then(|process| process.fetches.get(&fetch))
+            .map(|fetch| (fetch.peer, fetch.bytes))
+        else {
+            return;
+        };
+        let lower = self.lower(actor, peer);
+        let up = lower == peer;
+        let lanes = &self.actors[lower.0].casting.lanes;
+        let share = |lane: &&LaneId| self.lanes[lane.0 as usize][usize::from(up)].share();
+        let Some(&lane) = lanes.iter().min_by_key(share) else {
+            return self.fetch_ended(actor, life, fetch);
+        };
+        let place =
+            self.lanes[lane.0 as usize][usize::from(up)].enter(now, crossing(actor, fetch), bytes);
+        if let Some(asked) = self
+            .process(actor, life)
+            .and_then(|process| process.fetches.get_mut(&fetch))
+        {
+            asked.crossing = Some((lane, up, place));
+        }
+        self.plan_departure(lane, up);
+    }
+
+    fn plan_departure(&mut self, lane: LaneId, up: bool) {
+        if let Some((at, plan)) = self.lanes[lane.0 as usize][usize::from(up)].next() {
+            self.agenda.enter(at, Event::Depart { lane, up, plan });
+        }
+    }
+
+    /// Transfers have crossed their lane.
+    pub(super) fn depart(&mut self, lane: LaneId, up: bool, plan: u32) {
+        let now = self.now;
+        let lane_up = &mut self.lanes[lane.0 as usize][usize::from(up)];
+        let Some(gone) = lane_up.depart(now, plan) else {
+            return;
+        };
+        self.plan_departure(lane, up);
+        for crossing in gone {
+            let (actor, fetch) = (ActorId((crossing >> 32) as usize), crossing & LOW);
+            let life = self.actors[actor.0].lives;
+            if let Some(process) = &mut self.actors[actor.0].process
+                && let Some(asked) = process.fetches.get_mut(&fetch)
+            {
+                asked.crossing = None;
+            }
+            if self.actors[actor.0].paused {
+                let backlog = &mut self.actors[actor.0].backlog;
+                backlog.push(Event::FetchEnd { actor, life, fetch });
+            } else {
+                self.fetch_ended(actor, life, fetch);
+            }
+        }
+    }
+
+    /// A process is gone: its transfers stop.
+    pub(super) fn drop_crossings(&mut self, actor: ActorId) {
+        let process = self.actors[actor.0].process.as_ref();
+        let fetches = process.into_iter().flat_map(|process| &process.fetches);
+        let crossings: Vec<_> = fetches
+            .filter_map(|(fetch, asked)| Some((*fetch, asked.crossing?)))
+            .collect();
+        for (fetch, crossing) in crossings {
+            self.leave_lane(actor, fetch, crossing);
+        }
+    }
+
+    fn leave_lane(&mut self, actor: ActorId, fetch: u64, (lane, up, place): (LaneId, bool, u128)) {
+        let now = self.now;
+        self.lanes[lane.0 as usize][usize::from(up)].leave(now, place, crossing(actor, fetch));
+        self.plan_departure(lane, up);
     }
 
     /// Contents that are wanted anew before they were given up stay.
@@ -71,6 +180,9 @@ impl<B: Brain, O: Observer> World<B, O> {
         };
         let (peer, peer_life, digest, bytes) =
             (asked.peer, asked.peer_life, asked.digest, asked.bytes);
+        if self.actors[actor.0].contents.contains_key(&digest) {
+            return self.end_fetch(actor, fetch, FetchEnd::Held);
+        }
         let host = &self.actors[peer.0];
         let cut = self.network.is_cut(actor, peer) || self.network.is_cut(peer, actor);
         if cut || host.paused {
@@ -98,11 +210,30 @@ impl<B: Brain, O: Observer> World<B, O> {
         else {
             return;
         };
-        let (link, digest) = (asked.link, asked.digest);
+        let (link, digest, peer, bytes) = (asked.link, asked.digest, asked.peer, asked.bytes);
         if end == FetchEnd::Held {
-            host.contents.insert(digest, asked.bytes);
+            host.contents.insert(digest, bytes);
         }
-        self.saw(&Sight::Fetched { actor, digest, end });
+        if let Some(crossing) = asked.crossing {
+            self.leave_lane(actor, fetch, crossing);
+        }
+        self.saw(&Sight::Fetched {
+            actor,
+            peer,
+            digest,
+            bytes,
+            end,
+        });
+        let end = self.believed(end);
         self.feed(actor, Input::Fetched { link, digest, end });
+        self.stored(actor, digest);
     }
 }
+
+/// A transfer's number among all that cross a lane: its process's host and its number there.
+fn crossing(actor: ActorId, fetch: u64) -> u64 {
+    (actor.0 as u64) << 32 | (fetch & LOW)
+}
+
+/// The part of a crossing's number that is the process's own.
+const LOW: u64 = 0xffff_ffff;

@@ -1,19 +1,18 @@
 //! What a brain wants done is done, in order, and not before its gate opens.
 
 use muster_proto::machine::{Gate, Output};
-use muster_proto::peer::Role;
 use muster_proto::wire::Frame;
 use muster_proto::{Digest, LinkId, Lsn, Span, Time};
 
 use crate::brain::{ActorId, Brain, Observer, Sight, Wish};
 use crate::world::links::Farewell;
-use crate::world::{Event, Gated, Mutant, World};
+use crate::world::{Codec, Event, Gated, Records, World};
 
 impl<B: Brain, O: Observer> World<B, O> {
-    pub(super) fn perform(&mut self, actor: ActorId, out: Vec<Output<Vec<u8>, Wish>>) {
-        for output in out {
+    pub(super) fn perform(&mut self, actor: ActorId, out: &mut Vec<Output<Vec<u8>, Wish>>) {
+        for output in out.drain(..) {
             match output {
-                Output::Record(record) => self.actors[actor.0].journal.append(record),
+                Output::Record(record) => self.write(actor, record),
                 Output::Send { link, frame, gate } => self.send(actor, link, frame, gate),
                 Output::Fetch {
                     link,
@@ -30,12 +29,22 @@ impl<B: Brain, O: Observer> World<B, O> {
         self.flush(actor);
     }
 
+    fn write(&mut self, actor: ActorId, record: Vec<u8>) {
+        for _ in 0..self.copies(actor) {
+            self.actors[actor.0].journal.append(record.clone());
+        }
+    }
+
     fn flush(&mut self, actor: ActorId) {
         let host = &mut self.actors[actor.0];
         let life = host.lives;
         if host.journal.begin_flush() {
             let (low, high) = self.layout.fsync_us;
-            let at = self.now + Span(self.rng.between(low, high));
+            let fsync = match &self.layout.fsync {
+                Some(fsync) => fsync.draw(&mut self.rng),
+                None => Span(self.rng.between(low, high)),
+            };
+            let at = self.now + fsync;
             self.agenda.enter(at, Event::Flushed { actor, life });
         }
     }
@@ -48,6 +57,9 @@ impl<B: Brain, O: Observer> World<B, O> {
         for record in host.journal.end_flush() {
             self.observer
                 .saw(self.now, &Sight::Durable { actor, record });
+        }
+        if self.layout.records == Records::Counted {
+            self.actors[actor.0].journal.count_durable();
         }
         self.flush(actor);
         let durable = self.actors[actor.0].journal.durable();
@@ -90,7 +102,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
     }
 
-    /// The record that a gate still waits for; one mutant waits for none.
+    /// The record that a gate still waits for.
     fn waits_for(&mut self, actor: ActorId, gate: Gate) -> Option<Lsn> {
         let host = &self.actors[actor.0];
         let Gate::Durable(lsn) = gate else {
@@ -104,9 +116,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             );
             return None;
         }
-        let blind = host.casting.peer.role == Role::Master
-            && self.layout.mutant == Some(Mutant::AckBeforeDurable);
-        (!blind && lsn > host.journal.durable()).then_some(lsn)
+        (!self.is_rash(actor) && lsn > host.journal.durable()).then_some(lsn)
     }
 
     fn hold(&mut self, actor: ActorId, lsn: Lsn, effect: Gated) {
@@ -116,14 +126,13 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
     }
 
-    fn give_away(&mut self, actor: ActorId, digest: Digest) {
+    pub(super) fn give_away(&mut self, actor: ActorId, digest: Digest) {
         self.actors[actor.0].contents.remove(&digest);
         self.saw(&Sight::Forgot { actor, digest });
     }
 
     /// A frame leaves; if its link is gone it is lost, as its peer's answer would be.
     fn leave(&mut self, actor: ActorId, (link, sent): (LinkId, Time), frame: Frame) {
-        let mutant = self.layout.mutant;
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
@@ -135,18 +144,22 @@ impl<B: Brain, O: Observer> World<B, O> {
         if let Frame::Inventory(inventory) = &frame {
             held.greeting &= !inventory.last;
         }
-        if again && matches!(frame, Frame::Reports(_)) && mutant == Some(Mutant::ForgetHeld) {
+        if self.loses(actor, &frame, again) {
             return;
         }
+        let bytes = self.measure(&frame);
         let sight = Sight::Left {
             from: actor,
             to,
             frame: &frame,
             sent,
+            bytes,
         };
         self.observer.saw(self.now, &sight);
-        self.haunts.left(actor, to, &frame);
-        let parcel = self.wrap(frame);
+        if self.layout.codec == Codec::On {
+            self.haunts.left(actor, to, &frame);
+        }
+        let parcel = self.wrap(frame, bytes);
         self.post(conn, which, parcel);
     }
 

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use muster_proto::Epoch;
 use muster_proto::peer::Role;
 use muster_proto::wire::{Assign, Frame};
+use muster_proto::{Epoch, TaskId, Try};
 
 use crate::brain::{ActorId, Brain, Observer};
 use crate::network::Stage;
@@ -38,6 +38,17 @@ impl Haunts {
             }
             haunt.said.push_back(assign.clone());
         }
+    }
+
+    /// The last attempt of a task that a superior handed down of late.
+    pub(super) fn latest(&self, from: ActorId, task: TaskId) -> Option<Try> {
+        let said = self
+            .pairs
+            .iter()
+            .filter(|((superior, _), _)| *superior == from);
+        let tasks = said.flat_map(|(_, haunt)| haunt.said.iter().flat_map(|assign| &assign.tasks));
+        let rounds = tasks.filter(|assigned| assigned.task == task);
+        rounds.map(|assigned| assigned.round).max()
     }
 
     /// A process that starts has heard nothing: it cannot tell a ghost, and would not meet one on a new link.
@@ -85,7 +96,9 @@ impl<B: Brain, O: Observer> World<B, O> {
                 matches!(end.stage, Stage::Open(_)) && other.actor == to
             });
             if open.is_some() {
-                let parcel = self.wrap(Frame::from(ghost));
+                let frame = Frame::from(ghost);
+                let bytes = self.measure(&frame);
+                let parcel = self.wrap(frame, bytes);
                 return self.post(conn, which, parcel);
             }
         }

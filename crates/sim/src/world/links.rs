@@ -7,7 +7,7 @@ use muster_proto::{LinkId, Span};
 
 use crate::brain::{ActorId, Brain, Observer, Sight};
 use crate::network::{ConnId, IDLE, KEEP_ALIVE, Parcel, REDIAL_MAX, REDIAL_MIN, Stage, Which};
-use crate::world::{Codec, Event, Link, World};
+use crate::world::{Codec, Event, Link, Mutant, World};
 
 /// How an end leaves its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +93,9 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         let dialler = connection.ends[0].actor;
-        let latency_us = self.actors[dialler.0].casting.latency_us;
-        let travel = self.network.travel(latency_us, &mut self.rng);
+        let casting = &self.actors[dialler.0].casting;
+        let (latency_us, loss_ppm) = (casting.latency_us, casting.loss_ppm);
+        let travel = self.network.travel(latency_us, loss_ppm, &mut self.rng);
         let now = self.now;
         if let Some(connection) = self.network.get(conn) {
             connection.ways[from as usize].send(parcel, now, travel);
@@ -154,10 +155,10 @@ impl<B: Brain, O: Observer> World<B, O> {
             (Some((_, Parcel::Established)), Stage::Opening) => self.accept(conn),
             (Some((_, Parcel::Coded(bytes))), Stage::Open(link)) => {
                 let frame = self.decode(&bytes);
-                self.deliver(sender, receiver, link, frame);
+                self.deliver((sender, receiver), link, frame, bytes.len());
             }
-            (Some((_, Parcel::Plain(frame))), Stage::Open(link)) => {
-                self.deliver(sender, receiver, link, *frame)
+            (Some((_, Parcel::Plain(frame, bytes))), Stage::Open(link)) => {
+                self.deliver((sender, receiver), link, *frame, bytes)
             }
             (Some((_, Parcel::Closed)), _) => self.give_up(conn, from.other(), Farewell::Silent),
             (Some(_) | None, Stage::Opening | Stage::Open(_) | Stage::Gone) => {}
@@ -186,10 +187,17 @@ impl<B: Brain, O: Observer> World<B, O> {
         self.link_up(conn, Which::Dialled, link);
     }
 
-    /// Gives a frame to the codec, if the layout says so.
-    pub(super) fn wrap(&self, frame: Frame) -> Parcel {
+    /// The length of a frame on the wire.
+    pub(super) fn measure(&mut self, frame: &Frame) -> usize {
+        self.scratch.clear();
+        frame.encode(&mut self.scratch);
+        self.scratch.len()
+    }
+
+    /// Gives a frame of so many bytes to the codec, if the layout says so.
+    pub(super) fn wrap(&self, frame: Frame, bytes: usize) -> Parcel {
         match self.layout.codec {
-            Codec::Off => Parcel::Plain(Box::new(frame)),
+            Codec::Off => Parcel::Plain(Box::new(frame), bytes),
             Codec::On => {
                 let mut bytes = Vec::new();
                 frame.encode(&mut bytes);
@@ -207,17 +215,45 @@ impl<B: Brain, O: Observer> World<B, O> {
         Frame::decode(header, payload).expect("what a brain sends decodes")
     }
 
-    fn deliver(&mut self, from: ActorId, to: ActorId, link: LinkId, frame: Frame) {
+    fn deliver(
+        &mut self,
+        (from, to): (ActorId, ActorId),
+        link: LinkId,
+        frame: Frame,
+        bytes: usize,
+    ) {
         let role = self.actors[from.0].casting.peer.role;
         if !allowed(role, frame.kind()) {
             self.wrong("roles", format!("a {role} sent {:?}", frame.kind()));
         }
-        let frame = &frame;
-        self.saw(&Sight::Came { from, to, frame });
-        self.haunts.came(from, to, frame);
-        self.stock(to, frame);
-        let frame = frame.clone();
-        self.feed(to, Input::Frame { link, frame });
+        let twice = self.layout.twice_permille;
+        let is_twice = twice > 0 && self.rng.permille(twice);
+        if is_twice {
+            self.hand_in((from, to), link, frame.clone(), bytes);
+        }
+        self.hand_in((from, to), link, frame, bytes);
+    }
+
+    fn hand_in(
+        &mut self,
+        (from, to): (ActorId, ActorId),
+        link: LinkId,
+        frame: Frame,
+        bytes: usize,
+    ) {
+        self.saw(&Sight::Came {
+            from,
+            to,
+            frame: &frame,
+            bytes,
+        });
+        if self.layout.codec == Codec::On {
+            self.haunts.came(from, to, &frame);
+        }
+        self.stock(to, &frame);
+        if let Some(frame) = self.twisted(to, link, frame) {
+            self.feed(to, Input::Frame { link, frame });
+        }
     }
 
     /// One end leaves the connection; its process, if it lives, is told.
@@ -233,6 +269,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         if stage == Stage::Gone {
             return;
         }
+        self.network.left(actor, conn);
         let cut = self.network.is_cut(actor, peer);
         let mut rng = self.rng.fork(u64::from(conn.0));
         if let Some(connection) = self.network.get(conn) {
@@ -241,7 +278,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         if farewell == Farewell::Said && !cut {
             self.post(conn, which, Parcel::Closed);
         }
-        self.listen(peer);
+        self.listen_at(conn, which.other());
         self.network.tidy(conn);
         if let Stage::Open(link) = stage {
             self.link_down(actor, peer, link);
@@ -268,6 +305,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         process.links.remove(&link);
         process.fetches.retain(|_, fetch| fetch.link != link);
         let dial = process.dials.iter().position(|dial| dial.superior == peer);
+        self.loses_link(actor);
         self.saw(&Sight::LinkDown { actor, peer });
         self.feed(actor, Input::LinkDown { link });
         if let Some(dial) = dial {
@@ -328,7 +366,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         let end = &connection.ends[which as usize];
-        if end.deaf && end.silence == silence {
+        if end.deaf && end.silence == silence && !self.has(Mutant::NeverIdle) {
             self.give_up(conn, which, Farewell::Silent);
         }
     }

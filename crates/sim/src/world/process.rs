@@ -2,23 +2,33 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use muster_proto::machine::Input;
 use muster_proto::peer::Role;
 use muster_proto::{Span, Time};
 
 use crate::brain::{ActorId, Brain, Observer, Sight};
+use crate::disk::Journal;
 use crate::network::{Cut, REDIAL_MIN};
-use crate::world::{Dial, Event, Process, World};
+use crate::world::{Dial, Event, Mutant, Process, World};
 
 impl<B: Brain, O: Observer> World<B, O> {
     /// Starts a process on what its disk holds, unless it lives.
     pub(super) fn start(&mut self, actor: ActorId) {
-        let now = self.now;
+        let now = self.shown(actor);
+        let keeps_torn = self.has(Mutant::KeepTorn);
         let host = &mut self.actors[actor.0];
         if host.process.is_some() {
             return;
         }
+        for record in host.journal.rescued() {
+            self.observer
+                .saw(self.now, &Sight::Durable { actor, record });
+        }
         host.lives += 1;
         let life = host.lives;
+        if keeps_torn {
+            host.journal.keep_torn();
+        }
         let brain = B::start(
             now,
             &host.casting.part,
@@ -31,19 +41,19 @@ impl<B: Brain, O: Observer> World<B, O> {
         });
         let dials: Vec<Dial> = dials.collect();
         let superiors = dials.len();
-        host.process = Some(Process {
+        host.process = Some(Box::new(Process {
             brain,
             links: BTreeMap::new(),
             links_made: 0,
             dials,
             wake: None,
+            stirred: false,
             gated: VecDeque::new(),
             fetches: BTreeMap::new(),
             fetches_made: 0,
             runs: BTreeMap::new(),
             lined_up: BTreeMap::new(),
-            inputs: 0,
-        });
+        }));
         self.haunts.starts(actor);
         self.saw(&Sight::Up { actor, life });
         for dial in 0..superiors {
@@ -55,6 +65,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     /// Kills a process at this instant; `back` says when it starts again.
     pub fn kill(&mut self, actor: ActorId, back: Option<Span>) {
         let now = self.now;
+        self.drop_crossings(actor);
         let host = &mut self.actors[actor.0];
         let Some(process) = host.process.take() else {
             return;
@@ -75,6 +86,21 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
         if let Some(back) = back {
             self.agenda.enter(now + back, Event::Restart { actor });
+        }
+    }
+
+    /// Tells a process to leave: it takes nothing new and hands back what it has.
+    pub fn drain(&mut self, actor: ActorId) {
+        self.feed(actor, Input::Drain);
+    }
+
+    /// Loses the disk of a host whose process is down: it will start on an empty one.
+    pub fn wipe(&mut self, actor: ActorId) {
+        let host = &mut self.actors[actor.0];
+        if host.process.is_none() {
+            host.journal = Journal::default();
+            host.contents.clear();
+            self.saw(&Sight::Wiped { actor });
         }
     }
 
@@ -134,6 +160,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             self.revive(actor);
         }
         self.network.loss_permille = 0;
+        self.layout.twice_permille = 0;
         self.layout.fetch_fails_permille = 0;
     }
 }

@@ -7,6 +7,7 @@ use muster_proto::machine::Input;
 
 use crate::brain::{ActorId, Brain, Happening, Launch, Observer, Sight};
 use crate::play;
+use crate::program::Program;
 use crate::world::{Event, World};
 
 /// How long a killed run's processes may take to end.
@@ -37,15 +38,13 @@ impl<B: Brain, O: Observer> World<B, O> {
     fn begin_run(&mut self, actor: ActorId, launch: Launch) {
         let host = &mut self.actors[actor.0];
         let (life, attempt, run) = (host.lives, launch.attempt, launch.run);
-        let lacks = launch
-            .inputs
-            .iter()
-            .find(|digest| !host.contents.contains_key(digest))
-            .copied();
+        let held = &host.contents;
+        let lacks = launch.inputs.iter().find(|input| !held.contains_key(input));
+        let lacks = lacks.copied();
         let Some(process) = &mut host.process else {
             return;
         };
-        let again = process.runs.insert(run, launch.clone()).is_some();
+        let again = process.runs.contains_key(&run);
         if let Some(digest) = lacks {
             self.wrong("staging", format!("{attempt} starts without {digest:?}"));
         }
@@ -59,12 +58,24 @@ impl<B: Brain, O: Observer> World<B, O> {
             actor,
             launch: &launch,
         });
-        let at = self.now + play::wall(&launch);
+        let at = self.now + self.wall(actor, &launch);
         self.agenda.enter(at, Event::RunEnd { actor, life, run });
+        if let Some(process) = &mut self.actors[actor.0].process {
+            process.runs.insert(run, Box::new(launch));
+        }
+    }
+
+    /// How long a run takes.
+    fn wall(&self, actor: ActorId, launch: &Launch) -> Span {
+        let program = Program::of(&launch.words).and_then(|n| self.layout.programs.get(n));
+        match program {
+            Some(program) => program.wall(launch.attempt, self.actors[actor.0].speed),
+            None => play::wall(launch),
+        }
     }
 
     /// Takes a run out of those under way.
-    fn take_run(&mut self, actor: ActorId, life: u32, run: u64) -> Option<Launch> {
+    fn take_run(&mut self, actor: ActorId, life: u32, run: u64) -> Option<Box<Launch>> {
         self.process(actor, life)?.runs.remove(&run)
     }
 
@@ -87,7 +98,11 @@ impl<B: Brain, O: Observer> World<B, O> {
         };
         let attempt = launch.attempt;
         let host = &mut self.actors[actor.0];
-        let ran = play::ran(&launch, &host.casting.peer.name);
+        let name = &host.casting.peer.name;
+        let ran = match Program::of(&launch.words).and_then(|n| self.layout.programs.get(n)) {
+            Some(program) => program.ran(attempt, program.wall(attempt, host.speed), name),
+            None => play::ran(&launch, name),
+        };
         host.contents
             .extend(ran.files().map(|file| (file.digest, file.bytes)));
         let ended = Sight::Ended {

@@ -191,6 +191,8 @@ fn populate<O: Observer>(world: &mut World<Toy, O>, subordinate: Toy) {
         part,
         dials,
         latency_us: 10_000,
+        loss_ppm: 0,
+        lanes: Vec::new(),
         shape: Resources::cores(1),
     };
     world.add(casting(Role::Master, "m", Toy::QUIET, vec![]), Span::ZERO);
@@ -350,6 +352,7 @@ impl Observer for Diary {
             Sight::Came { .. }
             | Sight::Up { .. }
             | Sight::Killed { .. }
+            | Sight::Wiped { .. }
             | Sight::Forgot { .. }
             | Sight::Started { .. }
             | Sight::Ended { .. }
