@@ -18,7 +18,7 @@ use muster_node::client::{Client, ClientError, Master};
 use muster_node::identity::{Authority, IdentityError};
 use muster_node::tasks::Tasks;
 use muster_proto::{Peer, Role};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 mod child;
 
@@ -49,6 +49,8 @@ pub struct Federation {
     client: Client,
     leaving: watch::Sender<bool>,
     keepers: Tasks,
+    /// What kills each worker.
+    strikes: Vec<Arc<Notify>>,
 }
 
 /// Why there is no embedded federation.
@@ -128,8 +130,11 @@ impl Federation {
             superiors.push((loopback(foreman.port().await?), site));
             keep(foreman);
         }
+        let mut strikes = Vec::new();
         for (n, (superior, site)) in (1..=plan.workers).zip(superiors.iter().cycle()) {
-            keep(Child::start(plan.worker(n, *superior, site))?);
+            let worker = Child::start(plan.worker(n, *superior, site))?;
+            strikes.push(worker.strike());
+            keep(worker);
         }
         let client = Client::connect(Master {
             address,
@@ -141,7 +146,16 @@ impl Federation {
             client,
             leaving,
             keepers,
+            strikes,
         })
+    }
+
+    /// Kills the worker of this number, from 0, as a crash would; it is started again after [`RESTART_PAUSE`], and
+    /// longer if it ends again soon.
+    pub fn kill_worker(&self, n: usize) {
+        if let Some(strike) = self.strikes.get(n) {
+            strike.notify_one();
+        }
     }
 
     /// A connection to the master.
@@ -206,6 +220,9 @@ fn private(dir: &Path) -> Result<(), EmbeddedError> {
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
+
+/// Before a child that ended is started again.
+pub const RESTART_PAUSE: Duration = child::PAUSE_MIN;
 
 /// When a master that was started again a few times is given up; it takes well under a second each time.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -11,6 +11,7 @@ use muster_store::JournalError;
 
 use crate::embedded::EmbeddedError;
 use crate::ensemble::EnsembleError;
+use crate::sim::SimError;
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +140,9 @@ pub enum CliError {
     /// A journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// There is nothing to simulate or to compare.
+    #[error(transparent)]
+    Sim(#[from] SimError),
 }
 
 impl CliError {
@@ -171,6 +175,7 @@ impl CliError {
             CliError::Ensemble(error) => ensemble_code(error),
             CliError::Journal(_) => "MU0401",
             CliError::Record { .. } => "MU0402",
+            CliError::Sim(error) => error.code(),
         }
     }
 
@@ -182,7 +187,8 @@ impl CliError {
             | CliError::Selector { .. }
             | CliError::OneTask { .. }
             | CliError::NoLast { .. }
-            | CliError::Ensemble(_) => Exit::Usage,
+            | CliError::Ensemble(_)
+            | CliError::Sim(_) => Exit::Usage,
             CliError::NoProject { .. } => Exit::Unreachable,
             CliError::Impossible { .. } => Exit::Impossible,
             CliError::Client(error) => client_exit(error),

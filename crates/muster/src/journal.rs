@@ -37,7 +37,7 @@ pub fn run(command: &Journal) -> Result<Exit, CliError> {
 }
 
 /// The journal of a state directory, or `path` itself.
-fn directory(path: &Path) -> PathBuf {
+pub fn directory(path: &Path) -> PathBuf {
     let inner = path.join("journal");
     if inner.is_dir() {
         inner

@@ -9,12 +9,17 @@
 //! Not here: where the data come from, and which figures a report has.
 
 pub mod bars;
+pub mod drawn;
 pub mod frame;
 pub mod ink;
+pub mod marks;
 pub mod markup;
 pub mod page;
+pub mod panels;
 pub mod points;
+pub mod ranges;
 pub mod scale;
+pub mod stacks;
 pub mod table;
 pub mod timeline;
 pub mod walks;

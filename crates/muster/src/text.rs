@@ -76,7 +76,8 @@ pub fn fate(outcome: &Outcome) -> String {
     }
 }
 
-fn reason(failure: &Failure) -> String {
+/// Why a run failed, in a sentence about its task.
+pub fn reason(failure: &Failure) -> String {
     match failure {
         Failure::Exit(code) => format!("ended with exit code {code}"),
         Failure::Signal(signal) => format!("was ended by signal {signal}{}", signal_name(*signal)),

@@ -5,13 +5,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_node::clock::Clock;
 use muster_proto::Span;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{Signal as Ends, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::EmbeddedError;
@@ -108,12 +109,23 @@ impl Part {
 pub(super) struct Child {
     part: Part,
     process: Process,
+    /// Notified when it is to be killed.
+    strike: Arc<Notify>,
 }
 
 impl Child {
     pub(super) fn start(part: Part) -> Result<Child, EmbeddedError> {
         let process = part.started()?;
-        Ok(Child { part, process })
+        Ok(Child {
+            part,
+            process,
+            strike: Arc::default(),
+        })
+    }
+
+    /// What kills it when it is notified, as a crash would; it is started again like any other that ended.
+    pub(super) fn strike(&self) -> Arc<Notify> {
+        Arc::clone(&self.strike)
     }
 
     /// Waits until it listens; says where.
@@ -136,7 +148,11 @@ impl Child {
 
     /// Starts it again whenever it ends, until `leaving` says so; then asks it to leave, and kills it if it does not.
     pub(super) async fn keep(self, mut leaving: watch::Receiver<bool>) {
-        let Child { part, mut process } = self;
+        let Child {
+            part,
+            mut process,
+            strike,
+        } = self;
         let clock = Clock::start();
         let mut pause = PAUSE_MIN;
         loop {
@@ -144,6 +160,7 @@ impl Child {
             tokio::select! {
                 () = asked(&mut leaving) => return process.leave().await,
                 () = process.ended() => {}
+                () = strike.notified() => process.kill(),
             }
             if clock.now().since(begun) > SOUND {
                 pause = PAUSE_MIN;
@@ -196,6 +213,13 @@ impl Process {
         }
     }
 
+    /// Ends it at once, and waits for the little that this takes.
+    fn kill(&mut self) {
+        // Both fail only for one that has ended and been waited for.
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
+
     async fn leave(mut self) {
         // It fails only for one that has ended.
         let _asked = kill_process(Pid::from_child(&self.child), Signal::TERM);
@@ -210,9 +234,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only for one that has ended and been waited for.
-        let _killed = self.child.kill();
-        let _status = self.child.wait();
+        self.kill();
     }
 }
 
@@ -233,7 +255,7 @@ const READY_POLL: Duration = Duration::from_millis(2);
 /// When a child that was asked to leave is killed.
 const LEAVE_MAX: Duration = Duration::from_secs(10);
 /// Before the first start of one that ended.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Before the next start of one that keeps ending.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// After this long its start is held to have gone well.
