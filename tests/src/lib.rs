@@ -22,6 +22,8 @@ mod ensembles;
 #[cfg(test)]
 mod home;
 #[cfg(test)]
+mod honesty;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod ledger;
@@ -33,6 +35,8 @@ mod proc;
 mod proxy;
 #[cfg(test)]
 mod shapes;
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod wait;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{cargo, numbers, suite};
 
 /// Runs until something fails or all rounds are done.
 pub fn run(options: &[&str]) -> Result<ExitCode> {
-    let [seeds, rounds] = numbers(options, [("--seeds", 5000), ("--rounds", 20)])?;
+    let [seeds, rounds] = numbers(options, [("--seeds", 20_000), ("--rounds", 20)])?;
     let muster = cargo::release_binary()?;
     let mut steps = Steps::default();
     let ended = run_steps(&mut steps, &muster, seeds, rounds);
@@ -29,10 +29,23 @@ pub fn run(options: &[&str]) -> Result<ExitCode> {
 
 fn run_steps(steps: &mut Steps, muster: &Path, seeds: u64, rounds: u64) -> Result<(), Stop> {
     suite::build(steps)?;
-    suite::storm(steps, muster, &seeds.to_string())?;
+    suite::storm(steps, muster, "default", &seeds.to_string())?;
+    // What comes alone or in larger worlds, a tenth as often; the largest cost as much as a hundred others.
+    for (profile, part) in PROFILES {
+        suite::storm(steps, muster, profile, &(seeds / part).to_string())?;
+    }
     for round in 1..=rounds {
         let summary = suite::tests(steps, &["--package", "muster-tests"], muster, Stories::Long)?;
         println!("round {round} of {rounds}: {summary}");
     }
     Ok(())
 }
+
+/// The other profiles, and what part of the seeds each gets.
+const PROFILES: [(&str, u64); 5] = [
+    ("crashes", 10),
+    ("network", 10),
+    ("disks", 10),
+    ("large", 100),
+    ("fair", 100),
+];

@@ -11,8 +11,8 @@ use anyhow::{Result, bail};
 use crate::cargo;
 use crate::steps::{Report, Steps, Stop};
 
-/// Seeds of the simulator's storm: seconds of the whole run. `soak` runs many more.
-const STORM_SEEDS: &str = "200";
+/// Seeds of the simulator's storm, all faults together: seconds of the whole run. `soak` runs many more.
+const STORM_SEEDS: &str = "500";
 
 /// Runs all the steps and ends with the summary of the tests.
 pub fn run() -> Result<ExitCode> {
@@ -76,11 +76,11 @@ pub fn tests(
     }
 }
 
-/// Runs the simulator's storm over `seeds` seeds.
-pub fn storm(steps: &mut Steps, muster: &Path, seeds: &str) -> Result<(), Stop> {
+/// Runs the simulator's storm over `seeds` seeds of a profile.
+pub fn storm(steps: &mut Steps, muster: &Path, profile: &str, seeds: &str) -> Result<(), Stop> {
     steps.run(
-        "storm",
-        Command::new(muster).args(["sim", "storm", "--seeds", seeds]),
+        &format!("storm: {profile}"),
+        Command::new(muster).args(["sim", "storm", "--profile", profile, "--seeds", seeds]),
     )
 }
 
@@ -104,7 +104,7 @@ fn run_steps(steps: &mut Steps, muster: &Path) -> Result<String, Stop> {
             &mut cargo::command(&["test", "--workspace", "--doc", "--quiet"]),
         )?;
     }
-    storm(steps, muster, STORM_SEEDS)?;
+    storm(steps, muster, "default", STORM_SEEDS)?;
     Ok(summary)
 }
 
