@@ -4,7 +4,7 @@ use muster_proto::limits::{LOSSES_PER_TASK_MAX, WORKER_GRACE};
 use muster_proto::machine::FetchEnd;
 use muster_proto::outcome::{End, Failure, Loss, Report, Verdict};
 use muster_proto::wire::Frame;
-use muster_proto::{Role, Span, TaskId, Try};
+use muster_proto::{LinkId, Role, Span, TaskId, Try};
 
 use crate::play::{Play, acked, cancelled, failure, peer, ran, round, template};
 
@@ -307,12 +307,7 @@ fn who_says_that_anothers_task_has_started_is_not_believed() {
 
 #[test]
 fn the_patience_with_a_straggler_grows_each_time_it_is_given_up() {
-    let mut play = Play::new();
-    let mut watched = template(0);
-    watched.policy.fast_abort_percent = Some(150);
-    play.queued(watched, 11);
-    let worker = play.worker("w1", 11);
-    let attempts = play.assigned(worker);
+    let (mut play, worker, attempts) = eleven_watched();
     let (slow, quick) = attempts.split_at(1);
     for attempt in quick {
         play.done(worker, *attempt);
@@ -344,12 +339,7 @@ fn the_patience_with_a_straggler_grows_each_time_it_is_given_up() {
 
 #[test]
 fn an_attempt_given_up_as_too_slow_is_not_adopted_by_an_inventory_that_crosses_its_cancellation() {
-    let mut play = Play::new();
-    let mut watched = template(0);
-    watched.policy.fast_abort_percent = Some(150);
-    play.queued(watched, 11);
-    let worker = play.worker("w1", 11);
-    let attempts = play.assigned(worker);
+    let (mut play, worker, attempts) = eleven_watched();
     let (slow, quick) = attempts.split_first().expect("all are leased");
     play.hear(
         worker,
@@ -375,4 +365,15 @@ fn an_attempt_given_up_as_too_slow_is_not_adopted_by_an_inventory_that_crosses_i
     );
     play.done(worker, again);
     assert_eq!(play.outcomes().len(), 11);
+}
+
+/// Eleven tasks under way at one worker, each given up when it takes half as long again as its kind.
+fn eleven_watched() -> (Play, LinkId, Vec<(TaskId, Try)>) {
+    let mut play = Play::new();
+    let mut watched = template(0);
+    watched.policy.fast_abort_percent = Some(150);
+    play.queued(watched, 11);
+    let worker = play.worker("w1", 11);
+    let attempts = play.assigned(worker);
+    (play, worker, attempts)
 }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_shared_evenly_by_whoever_crosses_it() {
+    fn a_lane_is_shared_evenly_by_whoever_crosses_it() {
         assert_eq!(times(&[(0, 1_000_000)]), [1_000_000]);
         assert_eq!(
             times(&[(0, 1_000_000), (0, 1_000_000)]),
