@@ -75,7 +75,7 @@ pub const PLACEMENTS_PER_CALL_MAX: usize = 4_096;
 pub const LINGER: Span = Span::millis(5);
 /// Reports that make the wait longer if they have gathered within [`LINGER`]: 800 a second.
 pub const COMPANY_MIN: usize = 4;
-/// The longer wait: 50 commits and packets a second then cost each hop some 3 % of a core; 200 cost four times that.
+/// The longer wait: a quarter of the commits and packets that [`LINGER`] would cost each hop; decision 0004 has the figures.
 pub const LINGER_MAX: Span = Span::millis(20);
 /// When a master gives a file up that nothing refers to: longer than a user takes from learning that the file is
 /// there to submitting a task that needs it.

@@ -18,7 +18,8 @@ use crate::RunId;
 const LINE_WALL_MAX: Span = Span::millis(10);
 /// Runs behind one head: enough for one wake of the hands to serve several runs, few enough to be taken back soon.
 const LINE_MAX: usize = 8;
-/// How long a run may wait in line before it is recalled, and how long the head may have lasted when one joins.
+/// How long a run may wait in line before the next turn recalls it, and how long the head may have lasted when one
+/// joins.
 const LINE_WAIT_MAX: Span = Span::millis(20);
 
 /// The runs of a worker, and what they leave free.
