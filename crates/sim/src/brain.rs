@@ -8,7 +8,7 @@ use muster_proto::task::Words;
 use muster_proto::wire::Frame;
 use muster_proto::{Attempt, Digest, Peer, Resources, Span, Time};
 
-use crate::world::LaneId;
+use crate::world::LanesId;
 
 /// A brain as the world meets it: one type for every role, its records as bytes, as on a disk.
 pub trait Brain: Machine<Input = Input<Happening>, Output = Output<Vec<u8>, Wish>> {
@@ -206,7 +206,7 @@ pub struct Casting<P> {
     /// Chances in a million that one of these packets is lost, beyond those of the layout.
     pub loss_ppm: u64,
     /// The links that transfers between it and its superiors cross; none takes the layout's time.
-    pub lanes: Vec<LaneId>,
+    pub lanes: Vec<LanesId>,
     /// What it can run; nothing unless it is a worker.
     pub shape: Resources,
 }

@@ -33,10 +33,10 @@ use crate::program::Program;
 use crate::rng::Rng;
 use crate::scenario::Dist;
 use crate::world::haunts::Haunts;
-use crate::world::lanes::Lane;
+use crate::world::lanes::{Lane, LaneId};
 
 pub use clock::Clock;
-pub use lanes::LaneId;
+pub use lanes::LanesId;
 pub use mutants::Mutant;
 
 /// A world of `B`s watched by an `O`.
@@ -47,8 +47,8 @@ pub struct World<B: Brain, O> {
     /// Whose brain is to be woken when nothing else happens at this instant.
     soon: VecDeque<(ActorId, u32)>,
     actors: Vec<Actor<B>>,
-    /// Each link's way down and its way up.
-    lanes: Vec<[Lane; 2]>,
+    /// Each link's lane down and its lane up, one after the other.
+    lanes: Vec<Lane>,
     network: Network,
     haunts: Haunts,
     rng: Rng,
@@ -170,7 +170,6 @@ enum Event {
     },
     Depart {
         lane: LaneId,
-        up: bool,
         plan: u32,
     },
     RunEnd {
@@ -278,8 +277,8 @@ struct Fetch {
     bytes: u64,
     peer: ActorId,
     peer_life: u32,
-    /// The lane that it crosses, which way, and its place there.
-    crossing: Option<(LaneId, bool, u128)>,
+    /// The lane that it crosses, and its place there.
+    crossing: Option<(LaneId, u128)>,
 }
 
 /// Inputs in one instant after which a brain is taken to spin.
@@ -307,11 +306,11 @@ impl<B: Brain, O: Observer> World<B, O> {
     }
 
     /// Adds a link of this bandwidth each way, in bytes per second.
-    pub fn add_lane(&mut self, bytes_per_s: u64) -> LaneId {
-        let lane = LaneId(self.lanes.len() as u32);
-        self.lanes
-            .push([Lane::new(bytes_per_s), Lane::new(bytes_per_s)]);
-        lane
+    pub fn add_lanes(&mut self, bytes_per_s: u64) -> LanesId {
+        let lanes = LanesId(self.lanes.len() as u32 / 2);
+        let both = [Lane::new(bytes_per_s), Lane::new(bytes_per_s)];
+        self.lanes.extend(both);
+        lanes
     }
 
     /// Adds a host and starts its process after `delay`.
@@ -412,7 +411,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             Event::Flushed { actor, life } => self.flushed(actor, life),
             Event::FetchBegin { actor, life, fetch } => self.fetch_begins(actor, life, fetch),
             Event::FetchEnd { actor, life, fetch } => self.fetch_ended(actor, life, fetch),
-            Event::Depart { lane, up, plan } => self.depart(lane, up, plan),
+            Event::Depart { lane, plan } => self.depart(lane, plan),
             Event::RunEnd { actor, life, run } => self.run_ended(actor, life, run),
             Event::KillEnd { actor, life, run } => self.run_killed(actor, life, run),
             Event::RecallEnd { actor, life, run } => self.run_recalled(actor, life, run),

@@ -18,7 +18,7 @@ use crate::run::tally::{Level, Tally};
 use crate::run::{Asked, KnownWork};
 use crate::scenario::{Act, LinkSpec, Scenario, WorkSpec};
 use crate::user::{self, Many, Script};
-use crate::world::{Codec, LaneId, Layout, Records, World};
+use crate::world::{Codec, LanesId, Layout, Records, World};
 
 /// Masters and foremen by their names.
 pub(super) type Names = BTreeMap<String, ActorId>;
@@ -40,7 +40,7 @@ struct Maker<'a> {
     world: World<Cast, Tally>,
     names: Names,
     /// Actors of each kind of masters and sites, by the kind's name, with the lane of each.
-    kinds: BTreeMap<String, Vec<(ActorId, LaneId)>>,
+    kinds: BTreeMap<String, Vec<(ActorId, LanesId)>>,
     rng: Rng,
 }
 
@@ -111,7 +111,7 @@ impl Maker<'_> {
             let class = self.world.observer.class(&spec.name, Level::Master);
             for n in 0..spec.count {
                 let name = numbered(&spec.name, spec.count, n);
-                let lane = self.world.add_lane(spec.link.bandwidth.0);
+                let lane = self.world.add_lanes(spec.link.bandwidth.0);
                 let queue = MasterId(1_001 + self.names.len() as u64);
                 let part = Part::Master {
                     seed: self.rng.next(),
@@ -148,17 +148,17 @@ impl Maker<'_> {
 
     fn site(&mut self, spec: &crate::scenario::SiteSpec) {
         let class = self.world.observer.class(&spec.name, Level::Foreman);
-        let above: Vec<(ActorId, LaneId)> = match &spec.under {
+        let above: Vec<(ActorId, LanesId)> = match &spec.under {
             Some(under) => self.kinds.get(under).cloned().unwrap_or_default(),
             None => self.masters_lanes(),
         };
         for n in 0..spec.count {
             let name = numbered(&spec.name, spec.count, n);
-            let superiors: Vec<(ActorId, LaneId)> = match &spec.under {
+            let superiors: Vec<(ActorId, LanesId)> = match &spec.under {
                 Some(_) => vec![above[n as usize % above.len()]],
                 None => above.clone(),
             };
-            let lane = self.world.add_lane(spec.link.bandwidth.0);
+            let lane = self.world.add_lanes(spec.link.bandwidth.0);
             let part = Part::Foreman {
                 name: name.clone(),
                 seed: self.rng.next(),
@@ -170,7 +170,7 @@ impl Maker<'_> {
             casting.loss_ppm = ppm(&spec.link);
             casting.lanes = superiors.iter().map(|(_, lane)| *lane).collect();
             casting.lanes.push(lane);
-            let lan = self.world.add_lane(spec.lan.bandwidth.0);
+            let lan = self.world.add_lanes(spec.lan.bandwidth.0);
             self.enter(&spec.name, name, (casting, class), lan);
         }
     }
@@ -180,7 +180,7 @@ impl Maker<'_> {
         kind: &str,
         name: String,
         (casting, class): (Casting<Part>, u16),
-        lane: LaneId,
+        lane: LanesId,
     ) -> ActorId {
         let delay = Span(self.rng.below(1_000));
         let actor = self.world.add(casting, delay);
@@ -191,7 +191,7 @@ impl Maker<'_> {
         actor
     }
 
-    fn masters_lanes(&self) -> Vec<(ActorId, LaneId)> {
+    fn masters_lanes(&self) -> Vec<(ActorId, LanesId)> {
         let kinds = self.scenario.masters.iter();
         kinds
             .filter_map(|spec| self.kinds.get(&spec.name))
@@ -299,7 +299,7 @@ fn casting(
     }
 }
 
-fn way((superior, lane): (ActorId, LaneId), link: &LinkSpec) -> Way {
+fn way((superior, lane): (ActorId, LanesId), link: &LinkSpec) -> Way {
     Way {
         superior,
         lane,

@@ -12,7 +12,7 @@ use crate::cast::{Cast, Part};
 use crate::rng::Rng;
 use crate::run::tally::{Cause, Tally};
 use crate::scenario::PoolSpec;
-use crate::world::{LaneId, World};
+use crate::world::{LanesId, World};
 
 /// How long a worker that was told to leave takes to be gone; SIGTERM ends within 10 s (D2).
 const VACATE: Span = Span::secs(2);
@@ -56,7 +56,7 @@ pub(super) struct Way {
     /// Whom they dial.
     pub superior: ActorId,
     /// The link that their transfers cross.
-    pub lane: LaneId,
+    pub lane: LanesId,
     /// One way, in microseconds.
     pub latency_us: u64,
     /// Packets lost, in a million.

@@ -5,7 +5,8 @@ use muster_proto::wire::Frame;
 use muster_proto::{Digest, LinkId, Span};
 
 use crate::brain::{ActorId, Brain, Observer, Sight};
-use crate::world::{Event, Fetch, LaneId, World};
+use crate::world::lanes::LaneId;
+use crate::world::{Event, Fetch, World};
 
 /// How long a transfer that a cut holds up waits before it is looked at again.
 const STALLED: Span = Span::secs(1);
@@ -87,37 +88,37 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         let lower = self.lower(actor, peer);
-        let up = lower == peer;
-        let lanes = &self.actors[lower.0].casting.lanes;
-        let share = |lane: &&LaneId| self.lanes[lane.0 as usize][usize::from(up)].share();
-        let Some(&lane) = lanes.iter().min_by_key(share) else {
+        let lanes = self.actors[lower.0].casting.lanes.iter();
+        let lanes = lanes.map(|lanes| match lower == peer {
+            true => lanes.up(),
+            false => lanes.down(),
+        });
+        let Some(lane) = lanes.min_by_key(|lane| self.lanes[lane.place()].share()) else {
             return self.fetch_ended(actor, life, fetch);
         };
-        let place =
-            self.lanes[lane.0 as usize][usize::from(up)].enter(now, crossing(actor, fetch), bytes);
+        let place = self.lanes[lane.place()].enter(now, crossing(actor, fetch), bytes);
         if let Some(asked) = self
             .process(actor, life)
             .and_then(|process| process.fetches.get_mut(&fetch))
         {
-            asked.crossing = Some((lane, up, place));
+            asked.crossing = Some((lane, place));
         }
-        self.plan_departure(lane, up);
+        self.plan_departure(lane);
     }
 
-    fn plan_departure(&mut self, lane: LaneId, up: bool) {
-        if let Some((at, plan)) = self.lanes[lane.0 as usize][usize::from(up)].next() {
-            self.agenda.enter(at, Event::Depart { lane, up, plan });
+    fn plan_departure(&mut self, lane: LaneId) {
+        if let Some((at, plan)) = self.lanes[lane.place()].next() {
+            self.agenda.enter(at, Event::Depart { lane, plan });
         }
     }
 
     /// Transfers have crossed their lane.
-    pub(super) fn depart(&mut self, lane: LaneId, up: bool, plan: u32) {
+    pub(super) fn depart(&mut self, lane: LaneId, plan: u32) {
         let now = self.now;
-        let lane_up = &mut self.lanes[lane.0 as usize][usize::from(up)];
-        let Some(gone) = lane_up.depart(now, plan) else {
+        let Some(gone) = self.lanes[lane.place()].depart(now, plan) else {
             return;
         };
-        self.plan_departure(lane, up);
+        self.plan_departure(lane);
         for crossing in gone {
             let (actor, fetch) = (ActorId((crossing >> 32) as usize), crossing & LOW);
             let life = self.actors[actor.0].lives;
@@ -147,10 +148,10 @@ impl<B: Brain, O: Observer> World<B, O> {
         }
     }
 
-    fn leave_lane(&mut self, actor: ActorId, fetch: u64, (lane, up, place): (LaneId, bool, u128)) {
+    fn leave_lane(&mut self, actor: ActorId, fetch: u64, (lane, place): (LaneId, u128)) {
         let now = self.now;
-        self.lanes[lane.0 as usize][usize::from(up)].leave(now, place, crossing(actor, fetch));
-        self.plan_departure(lane, up);
+        self.lanes[lane.place()].leave(now, place, crossing(actor, fetch));
+        self.plan_departure(lane);
     }
 
     /// Contents that are wanted anew before they were given up stay.

@@ -12,14 +12,37 @@ use std::collections::BTreeSet;
 
 use muster_proto::{Span, Time};
 
+/// The number of a link's two lanes in the world: one down, one up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LanesId(pub u32);
+
 /// A lane's number in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LaneId(pub u32);
+pub struct LaneId(u32);
+
+impl LanesId {
+    /// The lane away from the superior.
+    pub fn down(self) -> LaneId {
+        LaneId(2 * self.0)
+    }
+
+    /// The lane towards the superior.
+    pub fn up(self) -> LaneId {
+        LaneId(2 * self.0 + 1)
+    }
+}
+
+impl LaneId {
+    /// Its place among all lanes.
+    pub fn place(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Whatever crosses a lane, by a number of its owner's.
 pub type Crossing = u64;
 
-/// One link whose bandwidth is shared.
+/// One direction of a link, whose bandwidth is shared.
 #[derive(Debug)]
 pub struct Lane {
     bytes_per_s: u64,
