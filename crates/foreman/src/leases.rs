@@ -8,7 +8,9 @@ use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::{End, Loss};
 use muster_proto::task::{InputFile, TaskBody, Template};
 use muster_proto::wire::{Assign, Assigned, Frame};
-use muster_proto::{Attempt, Digest, LinkId, MasterId, Resources, TaskKey, TemplateId, Time, Try};
+use muster_proto::{
+    Attempt, Digest, LinkId, MasterId, Peer, Resources, TaskKey, TemplateId, Time, Try,
+};
 use muster_sched::cache::inputs;
 use muster_sched::{ChildId, ClassId, ClassSpec, Files, Placed, Want, Where};
 
@@ -195,10 +197,10 @@ impl Foreman {
         let Some(link) = self.crew.link_of(child) else {
             return;
         };
-        if let Some(peer) = self
-            .crew
-            .peer_of(child)
-            .filter(|peer| !self.spool.lessees.contains(peer))
+        // Whoever has work of this link was noted when it got the first of it.
+        let is_new = |peer: &&Peer| !self.spool.lessees.contains(*peer);
+        if !self.crew.has_work(child)
+            && let Some(peer) = self.crew.peer_of(child).filter(is_new)
         {
             let leased = Event::Leased(peer.clone());
             self.record(leased, out);

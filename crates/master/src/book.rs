@@ -9,6 +9,7 @@ use muster_proto::limits::SESSIONS_MAX;
 use muster_proto::outcome::{Outcome, Verdict};
 use muster_proto::task::{TaskBody, Template};
 use muster_proto::{Digest, Epoch, MasterId, Peer, TaskId, TemplateId};
+use muster_sched::SeqMap;
 
 use crate::event::{Event, Submitted};
 
@@ -20,9 +21,9 @@ pub struct Book {
     /// How often the master has started.
     pub epoch: Epoch,
     /// Tasks without an outcome.
-    pub open: BTreeMap<TaskId, OpenTask>,
+    pub open: SeqMap<TaskId, OpenTask>,
     /// Outcomes their user does not have yet.
-    pub undelivered: BTreeMap<TaskId, Outcome>,
+    pub undelivered: SeqMap<TaskId, Outcome>,
     /// Templates that open tasks refer to, and those of recent sessions.
     pub templates: BTreeMap<TemplateId, Kept>,
     /// What recent submitting commands were last answered.
@@ -138,7 +139,7 @@ impl Book {
         assert!(
             self.open
                 .keys()
-                .all(|task| !self.undelivered.contains_key(task)),
+                .all(|task| !self.undelivered.contains_key(&task)),
             "an open task has no outcome"
         );
     }

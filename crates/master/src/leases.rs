@@ -9,7 +9,7 @@ use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::{Failure, Loss, Outcome, Ran, Verdict};
 use muster_proto::task::Template;
 use muster_proto::wire::{Assign, Assigned, Frame};
-use muster_proto::{Digest, LinkId, TaskId, TemplateId, Time, Try};
+use muster_proto::{Digest, LinkId, Peer, TaskId, TemplateId, Time, Try};
 use muster_sched::{ChildId, Placed, Where};
 
 use crate::story::Happening;
@@ -74,7 +74,7 @@ impl Master {
             let Some(open) = self.book.open.get(&task) else {
                 continue;
             };
-            let live = self.live.entry(task).or_default();
+            let live = self.live.or_default(task);
             live.n += 1;
             let round = Try {
                 epoch: self.book.epoch,
@@ -104,10 +104,10 @@ impl Master {
         let Some(link) = self.crew.link_of(child) else {
             return;
         };
-        if let Some(peer) = self
-            .crew
-            .peer_of(child)
-            .filter(|peer| !self.book.lessees.contains(peer))
+        // Whoever has work of this link was noted when it got the first of it.
+        let is_new = |peer: &&Peer| !self.book.lessees.contains(*peer);
+        if !self.crew.has_work(child)
+            && let Some(peer) = self.crew.peer_of(child).filter(is_new)
         {
             let leased = Event::Leased(peer.clone());
             self.safe = self.record(leased, out);
@@ -172,7 +172,7 @@ impl Master {
         };
         self.crew.list(child, self.key(task));
         self.sched.adopt(now, self.key(task), class, child);
-        self.live.entry(task).or_default().stage = Stage::Leased { round, child };
+        self.live.or_default(task).stage = Stage::Leased { round, child };
         self.story.tell(now, task, Happening::Adopted(round, child));
     }
 
@@ -270,12 +270,12 @@ impl Master {
     }
 
     pub(crate) fn check_leases(&self) {
-        for (task, live) in &self.live {
+        for (task, live) in self.live.iter() {
             assert!(
-                self.book.open.contains_key(task),
+                self.book.open.contains_key(&task),
                 "{task} is known as live and has its outcome"
             );
-            let leased = self.sched.lease(self.key(*task));
+            let leased = self.sched.lease(self.key(task));
             match &live.stage {
                 Stage::Ready | Stage::Arriving(_) => {
                     assert_eq!(leased, None, "{task} is not leased")

@@ -32,7 +32,7 @@ use muster_proto::wire::{CloseCode, Frame, StatusReply, TaskCounts};
 use muster_proto::{
     Attempt, Digest, Epoch, LinkId, Lsn, MasterId, TaskId, TaskKey, TemplateId, Time, Try,
 };
-use muster_sched::{ClassId, ClassSpec, Crew, Gates, Outbox, Sched};
+use muster_sched::{ClassId, ClassSpec, Crew, Gates, Outbox, Sched, SeqMap};
 
 use crate::leases::Live;
 use crate::recovery::Recovery;
@@ -62,7 +62,7 @@ pub struct Master {
     safe: Lsn,
     /// The fact of this start, until it is recorded.
     unopened: Option<Opened>,
-    live: BTreeMap<TaskId, Live>,
+    live: SeqMap<TaskId, Live>,
     sched: Sched,
     crew: Crew,
     classes: BTreeMap<TemplateId, ClassId>,
@@ -118,7 +118,7 @@ impl Master {
             lsn,
             safe: Lsn(0),
             unopened: Some(opened),
-            live: BTreeMap::new(),
+            live: SeqMap::new(),
             sched: Sched::new(config.seed),
             crew: Crew::default(),
             classes: BTreeMap::new(),

@@ -24,7 +24,7 @@ pub(crate) struct Recovery {
 impl Recovery {
     /// What a start on `book` has to recover, if anything.
     pub fn of(now: Time, book: &Book) -> Option<Recovery> {
-        let last = *book.open.keys().next_back()?;
+        let last = book.open.keys().next_back()?;
         Some(Recovery {
             awaited: book.lessees.clone(),
             until: now + FOREMAN_GRACE,
@@ -80,7 +80,7 @@ impl Master {
         let waiting = self.book.open.range(rest);
         let released: Vec<_> = waiting
             .take(PLACEMENTS_PER_CALL_MAX)
-            .map(|(task, open)| (*task, open.template))
+            .map(|(task, open)| (task, open.template))
             .collect();
         match released.last() {
             Some((task, _)) => recovery.cursor = *task,

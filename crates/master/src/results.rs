@@ -158,7 +158,7 @@ impl Master {
             ran,
             missing: files.keys().copied().collect(),
         };
-        self.live.entry(task).or_default().stage = Stage::Arriving(Box::new(arriving));
+        self.live.or_default(task).stage = Stage::Arriving(Box::new(arriving));
         self.arriving += 1;
         self.crew.arriving(child, key);
         self.story.tell(now, task, Happening::Arriving(round));
@@ -245,7 +245,7 @@ impl Master {
             .templates
             .get(&template)
             .map_or(0, |kept| kept.template.policy.retries);
-        let live = self.live.entry(task).or_default();
+        let live = self.live.or_default(task);
         if ran.result.is_err() && live.failures < retries {
             live.failures += 1;
             live.stage = Stage::Ready;

@@ -1,6 +1,6 @@
 //! What people ask: submit, watch, cancel, explain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use muster_proto::batch::cut;
 use muster_proto::limits::{EXPLAINED_MAX, OUTCOMES_OUT_MAX, PLACEMENTS_PER_CALL_MAX};
@@ -10,7 +10,7 @@ use muster_proto::wire::{
     self, CancelTasks, Cancelled, Delivered, Explained, Frame, Outcomes, Refusal, Submit, Watch,
 };
 use muster_proto::{LinkId, TaskId, TemplateId, Time};
-use muster_sched::{ChildId, Waiting, Where};
+use muster_sched::{ChildId, SeqMap, Waiting, Where};
 
 use crate::leases::{Live, Stage};
 use crate::story::{Happening, Line};
@@ -40,7 +40,7 @@ impl Watcher {
     }
 
     /// The outcomes to send next, as far as the window goes.
-    fn take(&mut self, undelivered: &BTreeMap<TaskId, Outcome>) -> Vec<Outcome> {
+    fn take(&mut self, undelivered: &SeqMap<TaskId, Outcome>) -> Vec<Outcome> {
         let fresh = std::mem::take(&mut self.fresh);
         if !self.behind && self.under_way.len() + fresh.len() <= OUTCOMES_OUT_MAX {
             self.under_way.extend(&fresh);
@@ -62,7 +62,7 @@ impl Watcher {
                     self.behind = true;
                     return outcomes;
                 }
-                if self.under_way.insert(*task) {
+                if self.under_way.insert(task) {
                     outcomes.push(outcome.clone());
                 }
             }
@@ -177,7 +177,7 @@ impl Master {
     }
 
     fn open_in(&self, (first, last): (TaskId, TaskId)) -> impl Iterator<Item = TaskId> {
-        self.book.open.range(first..=last).map(|(task, _)| *task)
+        self.book.open.range(first..=last).map(|(task, _)| task)
     }
 
     pub(crate) fn delivered(&mut self, link: LinkId, frame: Delivered, out: &mut Vec<Effect>) {

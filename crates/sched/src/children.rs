@@ -14,6 +14,7 @@ use muster_proto::{Resources, Span};
 use rustc_hash::FxHashSet;
 
 use crate::class::{Classes, Seq};
+use crate::seq_map::SeqMap;
 use crate::stats::Runs;
 use crate::tasks::Chain;
 
@@ -393,7 +394,7 @@ impl ChildKind {
 pub(crate) struct Children {
     children: Vec<Option<Child>>,
     free: Vec<u32>,
-    by_id: BTreeMap<ChildId, u32>,
+    by_id: SeqMap<ChildId, u32>,
     joined: Option<NonZeroU32>,
     placeable: u64,
     /// Every child once, by its last change: what a class has not seen since it last looked.

@@ -11,14 +11,14 @@ use muster_proto::machine::Deadline;
 use muster_proto::wire::Offer;
 use muster_proto::{LinkId, MasterId, Peer, Role, TaskKey, TemplateId, Time};
 
-use crate::{ChildId, ChildKind, Sched};
+use crate::{ChildId, ChildKind, Sched, SeqMap};
 
 /// The subordinates.
 #[derive(Debug, Default)]
 pub struct Crew {
-    children: BTreeMap<ChildId, Child>,
+    children: SeqMap<ChildId, Child>,
     by_peer: BTreeMap<Peer, ChildId>,
-    by_link: BTreeMap<LinkId, ChildId>,
+    by_link: SeqMap<LinkId, ChildId>,
     /// Who is away, by the end of its grace.
     away: BTreeSet<(Time, ChildId)>,
     children_made: u32,
@@ -137,7 +137,9 @@ impl Crew {
     /// A subordinate says what it can run.
     pub fn offer(&mut self, link: LinkId, offer: &Offer, sched: &mut Sched) {
         if let Some(child) = self.by_link.get(&link) {
-            let peer = &self.children[child].peer;
+            let Some(peer) = self.children.get(child).map(|known| &known.peer) else {
+                return;
+            };
             let kind = if peer.role == Role::Foreman {
                 ChildKind::Foreman
             } else {
@@ -274,6 +276,14 @@ impl Crew {
         }
     }
 
+    /// Whether a task has been sent to `child` on its present link, and its template is still known there.
+    pub fn has_work(&self, child: ChildId) -> bool {
+        match self.children.get(&child).map(|known| &known.presence) {
+            Some(Presence::Here { templates, .. }) => !templates.is_empty(),
+            Some(Presence::Away { .. }) | None => false,
+        }
+    }
+
     /// The links that know a template, which they may now forget.
     pub fn retire(&mut self, template: (MasterId, TemplateId)) -> Vec<LinkId> {
         let here = self
@@ -293,14 +303,14 @@ impl Crew {
         self.children
             .iter()
             .filter_map(|(child, known)| match known.presence {
-                Presence::Here { link, .. } => Some((*child, link, &known.peer)),
+                Presence::Here { link, .. } => Some((child, link, &known.peer)),
                 Presence::Away { .. } => None,
             })
     }
 
     /// Every child that is here or in its grace, in order.
     pub fn all(&self) -> impl Iterator<Item = ChildId> {
-        self.children.keys().copied()
+        self.children.keys()
     }
 
     /// Whether a child is here and its inventory has not come.

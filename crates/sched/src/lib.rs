@@ -23,6 +23,7 @@ mod linger;
 mod outbox;
 mod place;
 mod rng;
+mod seq_map;
 mod stats;
 mod stragglers;
 mod tasks;
@@ -35,6 +36,7 @@ pub use explain::Waiting;
 pub use linger::Linger;
 pub use outbox::{Gates, Outbox};
 pub use place::{Files, Placed, Placement};
+pub use seq_map::{Numbered, SeqMap};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
