@@ -47,10 +47,21 @@ pub struct ConnId(pub u32);
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
+    /// What its packets go through.
+    pub route: Route,
     /// Both ends, by [`Which`].
     pub ends: [End; 2],
     /// What is under way from each end.
     pub ways: [Way; 2],
+}
+
+/// What packets between two hosts go through.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// Microseconds that a packet takes.
+    pub latency_us: u64,
+    /// Chances in a million that it is lost, beyond those of the network.
+    pub loss_ppm: u64,
 }
 
 /// One end of a connection.
@@ -121,8 +132,8 @@ impl Way {
 /// Every connection and cut.
 #[derive(Debug, Default)]
 pub struct Network {
-    /// By number; numbers are not used again, and what is over takes a word.
-    connections: Vec<Option<Box<Connection>>>,
+    /// By number; numbers are not used again, and what is over keeps an empty place.
+    connections: Vec<Option<Connection>>,
     /// The connections that each actor has not given up.
     by_actor: Vec<BTreeSet<ConnId>>,
     /// The connections that are not over, by who dialled whom.
@@ -145,7 +156,12 @@ impl Network {
     }
 
     /// Makes a connection that stands for its dialler.
-    pub fn connect(&mut self, dialler: ActorId, link: LinkId, dialled: ActorId) -> ConnId {
+    pub fn connect(
+        &mut self,
+        (dialler, link): (ActorId, LinkId),
+        dialled: ActorId,
+        route: Route,
+    ) -> ConnId {
         let id = ConnId(self.connections.len() as u32);
         let end = |actor, stage| End {
             actor,
@@ -159,7 +175,7 @@ impl Network {
         ];
         let ways = [Way::default(), Way::default()];
         self.connections
-            .push(Some(Box::new(Connection { ends, ways })));
+            .push(Some(Connection { route, ends, ways }));
         for actor in [dialler, dialled] {
             if self.by_actor.len() <= actor.0 {
                 self.by_actor.resize_with(actor.0 + 1, BTreeSet::new);
@@ -172,7 +188,7 @@ impl Network {
 
     /// A connection, unless both ends have given it up and nothing is under way.
     pub fn get(&mut self, id: ConnId) -> Option<&mut Connection> {
-        self.connections.get_mut(id.0 as usize)?.as_deref_mut()
+        self.connections.get_mut(id.0 as usize)?.as_mut()
     }
 
     /// An end has given its connection up.
@@ -206,7 +222,7 @@ impl Network {
     pub fn of(&self, actor: ActorId) -> Vec<(ConnId, Which)> {
         let own = self.by_actor.get(actor.0).into_iter().flatten();
         own.filter_map(|id| {
-            let ends = &self.connections.get(id.0 as usize)?.as_deref()?.ends;
+            let ends = &self.connections.get(id.0 as usize)?.as_ref()?.ends;
             let which = [Which::Dialler, Which::Dialled]
                 .into_iter()
                 .find(|which| ends[*which as usize].actor == actor)?;
@@ -240,10 +256,11 @@ impl Network {
     }
 
     /// How long one packet takes: latency, jitter, and a time-out for each loss.
-    pub fn travel(&self, latency_us: u64, loss_ppm: u64, rng: &mut Rng) -> Span {
+    pub fn travel(&self, route: Route, rng: &mut Rng) -> Span {
+        let latency_us = route.latency_us;
         let mut travel = latency_us + rng.below(latency_us * self.jitter_percent / 100 + 1);
         let mut wait = 3 * latency_us + 1_000;
-        let loss_ppm = loss_ppm + 1_000 * self.loss_permille;
+        let loss_ppm = route.loss_ppm + 1_000 * self.loss_permille;
         while loss_ppm > 0 && rng.below(1_000_000) < loss_ppm && wait < IDLE.0 / 4 {
             travel += wait;
             wait *= 2;

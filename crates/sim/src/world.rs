@@ -12,6 +12,7 @@ mod bulk;
 mod clock;
 mod effects;
 mod haunts;
+mod held;
 mod lanes;
 mod links;
 mod mutants;
@@ -33,6 +34,7 @@ use crate::program::Program;
 use crate::rng::Rng;
 use crate::scenario::Dist;
 use crate::world::haunts::Haunts;
+use crate::world::held::Links;
 use crate::world::lanes::{Lane, LaneId};
 
 pub use clock::Clock;
@@ -202,28 +204,35 @@ enum Event {
 /// A host: what is constant, what outlives the process, and the process.
 #[derive(Debug)]
 struct Actor<B: Brain> {
-    casting: Casting<B::Part>,
+    process: Option<Process<B>>,
     clock: Clock,
-    journal: Journal,
-    contents: BTreeMap<Digest, u64>,
     lives: u32,
-    process: Option<Box<Process<B>>>,
     paused: bool,
-    backlog: Vec<Event>,
+    role: Role,
     /// How fast its machine is; 1 runs a task in its time.
     speed: f64,
     /// What its brain took, by the stopwatch.
     brain_ns: u64,
     /// Inputs that its brain took.
     inputs: u64,
+    home: Box<Home<B>>,
+}
+
+/// What of a host most events do not look at; apart, so that in a large world what they look at is close together.
+#[derive(Debug)]
+struct Home<B: Brain> {
+    casting: Casting<B::Part>,
+    journal: Journal,
+    contents: BTreeMap<Digest, u64>,
+    /// What has happened to it while it was paused.
+    backlog: Vec<Event>,
 }
 
 /// What a crash loses.
 #[derive(Debug)]
 struct Process<B> {
     brain: B,
-    links: BTreeMap<LinkId, Link>,
-    links_made: u32,
+    links: Links,
     dials: Vec<Dial>,
     wake: Option<Time>,
     /// Whether it is to be woken at this instant.
@@ -235,16 +244,6 @@ struct Process<B> {
     runs: BTreeMap<u64, Box<Launch>>,
     /// Runs that begin one after the other when the one by whose number they are found has ended.
     lined_up: BTreeMap<u64, VecDeque<Launch>>,
-}
-
-/// A link as its process holds it.
-#[derive(Debug)]
-struct Link {
-    conn: ConnId,
-    which: Which,
-    peer: ActorId,
-    /// Whether the subordinate has not yet said all it holds.
-    greeting: bool,
 }
 
 /// An effect that must not precede a record.
@@ -325,17 +324,20 @@ impl<B: Brain, O: Observer> World<B, O> {
     pub fn add_host(&mut self, casting: Casting<B::Part>) -> ActorId {
         let actor = ActorId(self.actors.len());
         self.actors.push(Actor {
-            casting,
-            clock: Clock::TRUE,
-            journal: Journal::default(),
-            contents: BTreeMap::new(),
-            lives: 0,
             process: None,
+            clock: Clock::TRUE,
+            lives: 0,
             paused: false,
-            backlog: Vec::new(),
+            role: casting.peer.role,
             speed: 1.0,
             brain_ns: 0,
             inputs: 0,
+            home: Box::new(Home {
+                casting,
+                journal: Journal::default(),
+                contents: BTreeMap::new(),
+                backlog: Vec::new(),
+            }),
         });
         actor
     }
@@ -396,7 +398,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         if let Some(actor) = self.owner(&event)
             && self.actors[actor.0].paused
         {
-            self.actors[actor.0].backlog.push(event);
+            self.actors[actor.0].home.backlog.push(event);
             return;
         }
         match event {
@@ -454,10 +456,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         let mut out = std::mem::take(&mut self.outputs);
-        let timed = self
-            .layout
-            .stopwatch
-            .filter(|_| host.casting.peer.role == Role::Master);
+        let timed = self.layout.stopwatch.filter(|_| host.role == Role::Master);
         let begun = timed.map(|clock| clock());
         process.brain.handle(now, input, &mut out);
         if let (Some(clock), Some(begun)) = (timed, begun) {
@@ -508,6 +507,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     fn stir(&mut self, actor: ActorId, life: u32) {
         if self.actors[actor.0].paused {
             self.actors[actor.0]
+                .home
                 .backlog
                 .push(Event::Wake { actor, life });
             return;
@@ -541,7 +541,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     fn process(&mut self, actor: ActorId, life: u32) -> Option<&mut Process<B>> {
         let actor = &mut self.actors[actor.0];
         (actor.lives == life)
-            .then_some(actor.process.as_deref_mut())
+            .then_some(actor.process.as_mut())
             .flatten()
     }
 
@@ -563,12 +563,12 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     /// An actor's identity.
     pub fn peer(&self, actor: ActorId) -> &Peer {
-        &self.actors[actor.0].casting.peer
+        &self.actors[actor.0].home.casting.peer
     }
 
     /// Whom an actor dials.
     pub fn dials(&self, actor: ActorId) -> &[ActorId] {
-        &self.actors[actor.0].casting.dials
+        &self.actors[actor.0].home.casting.dials
     }
 
     /// Its brain, while it is up.
@@ -587,22 +587,22 @@ impl<B: Brain, O: Observer> World<B, O> {
     /// Moves a host that is down to another machine: what its brain is made of, and how fast that is.
     pub fn recast(&mut self, actor: ActorId, part: B::Part, speed: f64) {
         let host = &mut self.actors[actor.0];
-        (host.casting.part, host.speed) = (part, speed);
+        (host.home.casting.part, host.speed) = (part, speed);
     }
 
     /// What it is made of.
     pub fn part(&self, actor: ActorId) -> &B::Part {
-        &self.actors[actor.0].casting.part
+        &self.actors[actor.0].home.casting.part
     }
 
     /// Its journal.
     pub fn journal(&self, actor: ActorId) -> &Journal {
-        &self.actors[actor.0].journal
+        &self.actors[actor.0].home.journal
     }
 
     /// The contents it holds and how long they are.
     pub fn held(&self, actor: ActorId) -> &BTreeMap<Digest, u64> {
-        &self.actors[actor.0].contents
+        &self.actors[actor.0].home.contents
     }
 
     /// How often its process has started.
@@ -612,12 +612,12 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     /// Puts contents on an actor's disk, as a user's command does with inputs.
     pub fn put(&mut self, actor: ActorId, digest: Digest, bytes: u64) {
-        self.actors[actor.0].contents.insert(digest, bytes);
+        self.actors[actor.0].home.contents.insert(digest, bytes);
     }
 
     /// Whether a crash would lose records.
     pub fn pending(&self, actor: ActorId) -> bool {
-        self.actors[actor.0].journal.pending()
+        self.actors[actor.0].home.journal.pending()
     }
 
     /// Whether its process lives and is not paused.
@@ -639,7 +639,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         let links = self.actors[actor.0]
             .process
             .iter()
-            .flat_map(|process| process.links.values());
+            .flat_map(|process| process.links.iter());
         links.map(|link| link.peer).collect()
     }
 }

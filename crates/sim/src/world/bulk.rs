@@ -5,6 +5,7 @@ use muster_proto::wire::Frame;
 use muster_proto::{Digest, LinkId, Span};
 
 use crate::brain::{ActorId, Brain, Observer, Sight};
+use crate::network::Route;
 use crate::world::lanes::LaneId;
 use crate::world::{Event, Fetch, World};
 
@@ -14,17 +15,17 @@ const STALLED: Span = Span::secs(1);
 impl<B: Brain, O: Observer> World<B, O> {
     pub(super) fn fetch(&mut self, actor: ActorId, link: LinkId, digest: Digest, bytes: u64) {
         let host = &self.actors[actor.0];
-        let (life, latency_us) = (host.lives, host.casting.latency_us);
+        let (life, latency_us) = (host.lives, host.home.casting.latency_us);
         let Some(held) = host
             .process
             .as_ref()
-            .and_then(|process| process.links.get(&link))
+            .and_then(|process| process.links.get(link))
         else {
             return;
         };
         let peer = held.peer;
         let peer_life = self.actors[peer.0].lives;
-        let latency_us = latency_us.max(self.actors[peer.0].casting.latency_us);
+        let latency_us = latency_us.max(self.actors[peer.0].home.casting.latency_us);
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
@@ -49,8 +50,12 @@ impl<B: Brain, O: Observer> World<B, O> {
             );
             self.wrong("cache", what);
         }
-        let travel = self.network.travel(2 * latency_us, 0, &mut self.rng);
-        if self.actors[actor.0].contents.contains_key(&digest) {
+        let route = Route {
+            latency_us: 2 * latency_us,
+            loss_ppm: 0,
+        };
+        let travel = self.network.travel(route, &mut self.rng);
+        if self.actors[actor.0].home.contents.contains_key(&digest) {
             // What is in the store already is not asked for.
             let event = Event::FetchEnd { actor, life, fetch };
             return self.agenda.enter(self.now, event);
@@ -69,12 +74,12 @@ impl<B: Brain, O: Observer> World<B, O> {
     /// Whether something lies between two actors that transfers share.
     fn has_lane(&self, a: ActorId, b: ActorId) -> bool {
         let lower = self.lower(a, b);
-        !self.actors[lower.0].casting.lanes.is_empty()
+        !self.actors[lower.0].home.casting.lanes.is_empty()
     }
 
     /// The subordinate of two that have a link.
     fn lower(&self, a: ActorId, b: ActorId) -> ActorId {
-        let dials = &self.actors[a.0].casting.dials;
+        let dials = &self.actors[a.0].home.casting.dials;
         if dials.contains(&b) { a } else { b }
     }
 
@@ -88,7 +93,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         let lower = self.lower(actor, peer);
-        let lanes = self.actors[lower.0].casting.lanes.iter();
+        let lanes = self.actors[lower.0].home.casting.lanes.iter();
         let lanes = lanes.map(|lanes| match lower == peer {
             true => lanes.up(),
             false => lanes.down(),
@@ -128,7 +133,7 @@ impl<B: Brain, O: Observer> World<B, O> {
                 asked.crossing = None;
             }
             if self.actors[actor.0].paused {
-                let backlog = &mut self.actors[actor.0].backlog;
+                let backlog = &mut self.actors[actor.0].home.backlog;
                 backlog.push(Event::FetchEnd { actor, life, fetch });
             } else {
                 self.fetch_ended(actor, life, fetch);
@@ -181,7 +186,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         };
         let (peer, peer_life, digest, bytes) =
             (asked.peer, asked.peer_life, asked.digest, asked.bytes);
-        if self.actors[actor.0].contents.contains_key(&digest) {
+        if self.actors[actor.0].home.contents.contains_key(&digest) {
             return self.end_fetch(actor, fetch, FetchEnd::Held);
         }
         let host = &self.actors[peer.0];
@@ -191,7 +196,7 @@ impl<B: Brain, O: Observer> World<B, O> {
                 .agenda
                 .enter(self.now + STALLED, Event::FetchEnd { actor, life, fetch });
         }
-        let end = match host.contents.get(&digest) {
+        let end = match host.home.contents.get(&digest) {
             _ if host.process.is_none() || host.lives != peer_life => FetchEnd::Failed,
             None => FetchEnd::Absent,
             Some(held) if *held > bytes => FetchEnd::Failed,
@@ -213,7 +218,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         };
         let (link, digest, peer, bytes) = (asked.link, asked.digest, asked.peer, asked.bytes);
         if end == FetchEnd::Held {
-            host.contents.insert(digest, bytes);
+            host.home.contents.insert(digest, bytes);
         }
         if let Some(crossing) = asked.crossing {
             self.leave_lane(actor, fetch, crossing);

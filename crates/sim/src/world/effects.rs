@@ -10,9 +10,13 @@ use crate::world::{Codec, Event, Gated, Records, World};
 
 impl<B: Brain, O: Observer> World<B, O> {
     pub(super) fn perform(&mut self, actor: ActorId, out: &mut Vec<Output<Vec<u8>, Wish>>) {
+        let mut has_written = false;
         for output in out.drain(..) {
             match output {
-                Output::Record(record) => self.write(actor, record),
+                Output::Record(record) => {
+                    self.write(actor, record);
+                    has_written = true;
+                }
                 Output::Send { link, frame, gate } => self.send(actor, link, frame, gate),
                 Output::Fetch {
                     link,
@@ -26,19 +30,21 @@ impl<B: Brain, O: Observer> World<B, O> {
                 Output::Local(Wish::Kill(run)) => self.kill_run(actor, run),
             }
         }
-        self.flush(actor);
+        if has_written {
+            self.flush(actor);
+        }
     }
 
     fn write(&mut self, actor: ActorId, record: Vec<u8>) {
         for _ in 0..self.copies(actor) {
-            self.actors[actor.0].journal.append(record.clone());
+            self.actors[actor.0].home.journal.append(record.clone());
         }
     }
 
     fn flush(&mut self, actor: ActorId) {
         let host = &mut self.actors[actor.0];
         let life = host.lives;
-        if host.journal.begin_flush() {
+        if host.home.journal.begin_flush() {
             let (low, high) = self.layout.fsync_us;
             let fsync = match &self.layout.fsync {
                 Some(fsync) => fsync.draw(&mut self.rng),
@@ -54,15 +60,15 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         }
         let host = &mut self.actors[actor.0];
-        for record in host.journal.end_flush() {
+        for record in host.home.journal.end_flush() {
             self.observer
                 .saw(self.now, &Sight::Durable { actor, record });
         }
         if self.layout.records == Records::Counted {
-            self.actors[actor.0].journal.count_durable();
+            self.actors[actor.0].home.journal.count_durable();
         }
         self.flush(actor);
-        let durable = self.actors[actor.0].journal.durable();
+        let durable = self.actors[actor.0].home.journal.durable();
         loop {
             let Some(process) = self.process(actor, life) else {
                 return;
@@ -104,19 +110,22 @@ impl<B: Brain, O: Observer> World<B, O> {
 
     /// The record that a gate still waits for.
     fn waits_for(&mut self, actor: ActorId, gate: Gate) -> Option<Lsn> {
-        let host = &self.actors[actor.0];
         let Gate::Durable(lsn) = gate else {
             return None;
         };
-        if lsn > host.journal.appended() {
-            let name = host.casting.peer.to_string();
+        if lsn == Lsn(0) {
+            return None;
+        }
+        let host = &self.actors[actor.0];
+        if lsn > host.home.journal.appended() {
+            let name = host.home.casting.peer.to_string();
             self.wrong(
                 "gate",
                 format!("{name} waits for {lsn}, which it has not written"),
             );
             return None;
         }
-        (!self.is_rash(actor) && lsn > host.journal.durable()).then_some(lsn)
+        (!self.is_rash(actor) && lsn > host.home.journal.durable()).then_some(lsn)
     }
 
     fn hold(&mut self, actor: ActorId, lsn: Lsn, effect: Gated) {
@@ -127,7 +136,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     }
 
     pub(super) fn give_away(&mut self, actor: ActorId, digest: Digest) {
-        self.actors[actor.0].contents.remove(&digest);
+        self.actors[actor.0].home.contents.remove(&digest);
         self.saw(&Sight::Forgot { actor, digest });
     }
 
@@ -136,7 +145,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
-        let Some(held) = process.links.get_mut(&link) else {
+        let Some(held) = process.links.get_mut(link) else {
             return;
         };
         let (conn, which, to) = (held.conn, held.which, held.peer);
@@ -167,7 +176,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         let Some(process) = &self.actors[actor.0].process else {
             return;
         };
-        if let Some(held) = process.links.get(&link) {
+        if let Some(held) = process.links.get(link) {
             let (conn, which) = (held.conn, held.which);
             self.give_up(conn, which, Farewell::Said);
         }

@@ -73,7 +73,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     pub fn haunt(&mut self, rng: &mut Rng) {
         let mut ghosts = Vec::new();
         for ((from, to), haunt) in &self.haunts.pairs {
-            let master = self.actors[from.0].casting.peer.role == Role::Master;
+            let master = self.actors[from.0].role == Role::Master;
             let old = haunt
                 .said
                 .iter()

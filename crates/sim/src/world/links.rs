@@ -6,8 +6,11 @@ use muster_proto::wire::{Frame, HEADER_BYTES, Header, allowed};
 use muster_proto::{LinkId, Span};
 
 use crate::brain::{ActorId, Brain, Observer, Sight};
-use crate::network::{ConnId, IDLE, KEEP_ALIVE, Parcel, REDIAL_MAX, REDIAL_MIN, Stage, Which};
-use crate::world::{Codec, Event, Link, Mutant, World};
+use crate::network::{
+    ConnId, IDLE, KEEP_ALIVE, Parcel, REDIAL_MAX, REDIAL_MIN, Route, Stage, Which,
+};
+use crate::world::held::Link;
+use crate::world::{Codec, Event, Mutant, World};
 
 /// How an end leaves its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     /// Enters the next try at a superior.
     pub(super) fn plan_dial(&mut self, actor: ActorId, dial: usize) {
         let host = &mut self.actors[actor.0];
-        let (life, latency_us) = (host.lives, host.casting.latency_us);
+        let (life, latency_us) = (host.lives, host.home.casting.latency_us);
         let Some(process) = &mut host.process else {
             return;
         };
@@ -47,9 +50,13 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         process.dials[dial].pause = REDIAL_MIN;
-        process.links_made += 1;
-        let link = LinkId(process.links_made);
-        let conn = self.network.connect(actor, link, superior);
+        let link = process.links.number();
+        let casting = &self.actors[actor.0].home.casting;
+        let route = Route {
+            latency_us: casting.latency_us,
+            loss_ppm: casting.loss_ppm,
+        };
+        let conn = self.network.connect((actor, link), superior, route);
         self.post(conn, Which::Dialler, Parcel::Established);
         self.link_up(conn, Which::Dialler, link);
     }
@@ -65,16 +72,14 @@ impl<B: Brain, O: Observer> World<B, O> {
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
-        process.links.insert(
-            link,
-            Link {
-                conn,
-                which,
-                peer,
-                greeting: which == Which::Dialler,
-            },
-        );
-        let identity = self.actors[peer.0].casting.peer.clone();
+        let held = Link {
+            conn,
+            which,
+            peer,
+            greeting: which == Which::Dialler,
+        };
+        process.links.enter(link, held);
+        let identity = self.actors[peer.0].home.casting.peer.clone();
         let side = match (which, identity.role) {
             (Which::Dialler, _) => Side::Superior,
             (Which::Dialled, Role::User) => Side::User,
@@ -92,10 +97,8 @@ impl<B: Brain, O: Observer> World<B, O> {
         let Some(connection) = self.network.get(conn) else {
             return;
         };
-        let dialler = connection.ends[0].actor;
-        let casting = &self.actors[dialler.0].casting;
-        let (latency_us, loss_ppm) = (casting.latency_us, casting.loss_ppm);
-        let travel = self.network.travel(latency_us, loss_ppm, &mut self.rng);
+        let route = connection.route;
+        let travel = self.network.travel(route, &mut self.rng);
         let now = self.now;
         if let Some(connection) = self.network.get(conn) {
             connection.ways[from as usize].send(parcel, now, travel);
@@ -179,8 +182,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         let Some(process) = &mut self.actors[dialled.0].process else {
             return;
         };
-        process.links_made += 1;
-        let link = LinkId(process.links_made);
+        let link = process.links.number();
         if let Some(connection) = self.network.get(conn) {
             connection.ends[1].stage = Stage::Open(link);
         }
@@ -222,7 +224,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         frame: Frame,
         bytes: usize,
     ) {
-        let role = self.actors[from.0].casting.peer.role;
+        let role = self.actors[from.0].role;
         if !allowed(role, frame.kind()) {
             self.wrong("roles", format!("a {role} sent {:?}", frame.kind()));
         }
@@ -302,7 +304,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         let Some(process) = &mut self.actors[actor.0].process else {
             return;
         };
-        process.links.remove(&link);
+        process.links.remove(link);
         process.fetches.retain(|_, fetch| fetch.link != link);
         let dial = process.dials.iter().position(|dial| dial.superior == peer);
         self.loses_link(actor);

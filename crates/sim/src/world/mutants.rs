@@ -82,7 +82,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     }
 
     fn role(&self, actor: ActorId) -> Role {
-        self.actors[actor.0].casting.peer.role
+        self.actors[actor.0].role
     }
 
     /// How often a record is written: once, unless a mutant says otherwise.

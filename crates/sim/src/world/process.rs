@@ -9,6 +9,7 @@ use muster_proto::{Span, Time};
 use crate::brain::{ActorId, Brain, Observer, Sight};
 use crate::disk::Journal;
 use crate::network::{Cut, REDIAL_MIN};
+use crate::world::held::Links;
 use crate::world::{Dial, Event, Mutant, Process, World};
 
 impl<B: Brain, O: Observer> World<B, O> {
@@ -20,31 +21,30 @@ impl<B: Brain, O: Observer> World<B, O> {
         if host.process.is_some() {
             return;
         }
-        for record in host.journal.rescued() {
+        for record in host.home.journal.rescued() {
             self.observer
                 .saw(self.now, &Sight::Durable { actor, record });
         }
         host.lives += 1;
         let life = host.lives;
         if keeps_torn {
-            host.journal.keep_torn();
+            host.home.journal.keep_torn();
         }
         let brain = B::start(
             now,
-            &host.casting.part,
-            host.journal.replay(),
-            &host.contents,
+            &host.home.casting.part,
+            host.home.journal.replay(),
+            &host.home.contents,
         );
-        let dials = host.casting.dials.iter().map(|&superior| Dial {
+        let dials = host.home.casting.dials.iter().map(|&superior| Dial {
             superior,
             pause: REDIAL_MIN,
         });
         let dials: Vec<Dial> = dials.collect();
         let superiors = dials.len();
-        host.process = Some(Box::new(Process {
+        host.process = Some(Process {
             brain,
-            links: BTreeMap::new(),
-            links_made: 0,
+            links: Links::default(),
             dials,
             wake: None,
             stirred: false,
@@ -53,7 +53,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             fetches_made: 0,
             runs: BTreeMap::new(),
             lined_up: BTreeMap::new(),
-        }));
+        });
         self.haunts.starts(actor);
         self.saw(&Sight::Up { actor, life });
         for dial in 0..superiors {
@@ -71,10 +71,10 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         host.paused = false;
-        host.backlog.clear();
-        host.journal.crash(&mut self.rng);
-        if host.casting.peer.role == Role::Worker {
-            host.contents.clear();
+        host.home.backlog.clear();
+        host.home.journal.crash(&mut self.rng);
+        if host.role == Role::Worker {
+            host.home.contents.clear();
         }
         self.saw(&Sight::Killed { actor });
         for launch in process.runs.into_values() {
@@ -98,8 +98,8 @@ impl<B: Brain, O: Observer> World<B, O> {
     pub fn wipe(&mut self, actor: ActorId) {
         let host = &mut self.actors[actor.0];
         if host.process.is_none() {
-            host.journal = Journal::default();
-            host.contents.clear();
+            host.home.journal = Journal::default();
+            host.home.contents.clear();
             self.saw(&Sight::Wiped { actor });
         }
     }
@@ -121,7 +121,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         if !std::mem::take(&mut host.paused) {
             return;
         }
-        for event in std::mem::take(&mut host.backlog) {
+        for event in std::mem::take(&mut host.home.backlog) {
             self.agenda.enter(self.now, event);
         }
         self.listen(actor);

@@ -38,7 +38,7 @@ impl<B: Brain, O: Observer> World<B, O> {
     fn begin_run(&mut self, actor: ActorId, launch: Launch) {
         let host = &mut self.actors[actor.0];
         let (life, attempt, run) = (host.lives, launch.attempt, launch.run);
-        let held = &host.contents;
+        let held = &host.home.contents;
         let lacks = launch.inputs.iter().find(|input| !held.contains_key(input));
         let lacks = lacks.copied();
         let Some(process) = &mut host.process else {
@@ -98,12 +98,13 @@ impl<B: Brain, O: Observer> World<B, O> {
         };
         let attempt = launch.attempt;
         let host = &mut self.actors[actor.0];
-        let name = &host.casting.peer.name;
+        let name = &host.home.casting.peer.name;
         let ran = match Program::of(&launch.words).and_then(|n| self.layout.programs.get(n)) {
             Some(program) => program.ran(attempt, program.wall(attempt, host.speed), name),
             None => play::ran(&launch, name),
         };
-        host.contents
+        host.home
+            .contents
             .extend(ran.files().map(|file| (file.digest, file.bytes)));
         let ended = Sight::Ended {
             actor,
