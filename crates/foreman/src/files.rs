@@ -50,6 +50,26 @@ impl Foreman {
         }
     }
 
+    /// A file turns out to be gone or spoiled: if a lease needs it, it is fetched once more from whoever gave that.
+    pub(crate) fn missed(&mut self, digest: Digest, out: &mut Vec<Effect>) {
+        if !self.cache.holds(digest) {
+            return;
+        }
+        let needs = |lease: &Lease| {
+            let order = lease.order.as_ref();
+            order.is_some_and(|order| order.input(digest).is_some())
+        };
+        let mut needing = self.leases.iter().filter(|(_, lease)| needs(lease));
+        let link = needing.find_map(|(key, _)| self.link_to(key.master));
+        if let (Some(bytes), Some(link)) = (self.cache.gone(digest, link), link) {
+            out.push(Output::Fetch {
+                link,
+                digest,
+                bytes,
+            });
+        }
+    }
+
     /// Whether only the end of `link` can say that there is no such file: it is the task's own master. Another
     /// master has files of its own, and a foreman above may have lost its with its process.
     fn knows(&self, link: LinkId, key: TaskKey) -> bool {

@@ -282,6 +282,7 @@ impl Machine for Foreman {
             Input::LinkDown { link } => self.link_down(now, link),
             Input::Frame { link, frame } => self.frame(now, link, frame, out),
             Input::Fetched { link, digest, end } => self.fetched(now, link, digest, end, out),
+            Input::Missed { digest } => self.missed(digest, out),
             Input::Drain => self.leaving = true,
             Input::Local(never) => match never {},
         }

@@ -301,6 +301,8 @@ impl Machine for Master {
             Input::LinkDown { link } => self.link_down(now, link),
             Input::Frame { link, frame } => self.frame(now, link, frame, out),
             Input::Fetched { link, digest, end } => self.fetched(now, link, digest, end, out),
+            // What a master holds is nowhere else; whoever asked is told that it is absent, and the task fails by name.
+            Input::Missed { .. } => {}
             Input::Drain => self.leaving = true,
             Input::Local(never) => match never {},
         }

@@ -3,7 +3,8 @@
 //! A pair of processes has at most one bulk connection, opened by whoever opens their control connection; on it
 //! either side asks the other. Each transfer is a stream that says one
 //! [`Request`](muster_proto::wire::bulk::Request). What is asked for is asked by `fetch`, what is asked of us is
-//! answered by `serve`, and everything that changes the content store goes through one [`Shelf`], in order.
+//! answered by `serve`, both leave large contents to `parts`, and everything that changes the content store goes through
+//! one [`Shelf`], in order.
 //!
 //! A peer's lengths are claims: nothing is allocated by them, and a transfer that is longer than announced, or stands
 //! still for 30 seconds, is given up. A wrong digest never becomes visible.
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use crate::endpoint::{Link, Statistics};
 
 pub(crate) mod fetch;
+mod parts;
 pub(crate) mod serve;
 pub(crate) mod shelf;
 pub(crate) mod stream;

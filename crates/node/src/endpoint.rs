@@ -45,7 +45,7 @@ impl Kind {
     fn alpn(self) -> &'static [u8] {
         match self {
             Kind::Control => b"muster/1",
-            Kind::Bulk => b"muster-bulk/1",
+            Kind::Bulk => b"muster-bulk/2",
         }
     }
 }

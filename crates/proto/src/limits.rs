@@ -58,6 +58,8 @@ pub const CHILDREN_MAX: usize = 20_000;
 pub const INPUTS_PER_TURN_MAX: usize = 256;
 /// Digests asked for in one bulk request.
 pub const DIGESTS_PER_REQUEST_MAX: usize = 1_024;
+/// Runs of groups asked for in one bulk request; what is missing of some contents has few gaps.
+pub const PARTS_PER_REQUEST_MAX: usize = 64;
 
 // Leases.
 

@@ -85,6 +85,11 @@ pub enum Input<L> {
         /// Whether they are in the store and verified.
         end: FetchEnd,
     },
+    /// Contents that may be on the index are not in the store: somebody asked for them in vain.
+    Missed {
+        /// The contents.
+        digest: Digest,
+    },
     /// The process is to leave: take nothing new, hand back what can be handed back.
     Drain,
     /// What only this role meets.

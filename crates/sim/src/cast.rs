@@ -183,6 +183,7 @@ impl Machine for Cast {
                     Input::LinkDown { link } => Input::LinkDown { link },
                     Input::Frame { link, frame } => Input::Frame { link, frame },
                     Input::Fetched { link, digest, end } => Input::Fetched { link, digest, end },
+                    Input::Missed { digest } => Input::Missed { digest },
                     Input::Drain => Input::Drain,
                 };
                 worker.handle(now, input, &mut own);
@@ -228,6 +229,7 @@ fn shared<M, E>(
         Input::LinkDown { link } => Input::LinkDown { link },
         Input::Frame { link, frame } => Input::Frame { link, frame },
         Input::Fetched { link, digest, end } => Input::Fetched { link, digest, end },
+        Input::Missed { digest } => Input::Missed { digest },
         Input::Drain => Input::Drain,
     };
     let mut own = Vec::new();

@@ -316,7 +316,7 @@ impl Machine for User {
                 | Frame::Explained(_) => {}
             },
             Input::Fetched { link, digest, end } => self.fetched(link, digest, end, out),
-            Input::Drain | Input::Local(_) => {}
+            Input::Missed { .. } | Input::Drain | Input::Local(_) => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! Files named by what is in them.
 //!
 //! A cache: `objects/a/<digest>` holds the contents of that digest, read-only; `objects-x/a/<digest>` the same as a
-//! program; `tmp/` what is being written. A name appears only when its bytes are whole and verified, so several
+//! program; `tmp/` what is being written, `partial/` what arrives in parts, `proofs/a/<digest>` the hashes by which parts
+//! of large contents are proved. A name appears only when its bytes are whole and verified, so several
 //! processes (a worker and its wardens) share a store without any lock.
 //!
 //! Nothing is synced: contents can be fetched again and the disk is slow. A crash may therefore leave an object short
@@ -14,6 +15,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use muster_proto::Digest;
 use rustix::fs::OFlags;
@@ -21,13 +23,17 @@ use rustix::fs::OFlags;
 mod error;
 mod list;
 mod memo;
+mod partial;
 mod place;
+mod proof;
 mod writer;
 
 pub use error::ContentError;
 pub use list::{Listing, Stored};
 pub use memo::{HashMemo, SETTLED_NS, Stamp};
+pub use partial::Partial;
 pub use place::{Placement, Use};
+pub use proof::{Proving, Shape};
 pub use writer::Writer;
 
 use writer::{Draft, fresh_path, is_ours};
@@ -55,6 +61,7 @@ impl ContentStore {
             store.objects(Use::Data),
             store.objects(Use::Program),
             store.drafts(),
+            store.partials(),
         ] {
             builder.create(dir)?;
         }
@@ -148,7 +155,10 @@ impl ContentStore {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(was_there)
+        match fs::remove_file(self.proof_path(digest)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(was_there),
+        }
     }
 
     /// Reads these contents and says whether they are what their name says; what is rotten is removed and counted.
@@ -182,12 +192,13 @@ impl ContentStore {
         self.rotten.load(Ordering::Relaxed)
     }
 
-    /// Removes what interrupted writers left, of whatever process, and returns how many files that were.
+    /// Removes what interrupted writers left, of whatever process, and returns how many contents that were. What came
+    /// in parts stays for a day, for whoever goes on with it.
     ///
     /// # Errors
-    /// When the directory of drafts cannot be read or changed.
+    /// When the directories cannot be read or changed.
     pub fn sweep(&self) -> Result<u64, ContentError> {
-        Ok(writer::sweep(&self.drafts())?)
+        Ok(writer::sweep(&self.drafts())? + self.sweep_partial(PARTIAL_AGE_MAX)?)
     }
 
     /// Makes a hashed file that has been moved to the drafts an object, unless it is not the one that was hashed.
@@ -220,8 +231,17 @@ impl ContentStore {
         })
     }
 
+    fn proof_path(&self, digest: Digest) -> PathBuf {
+        let name = digest.to_string();
+        self.root.join("proofs").join(&name[..1]).join(name)
+    }
+
     fn drafts(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    fn partials(&self) -> PathBuf {
+        self.root.join("partial")
     }
 }
 
@@ -317,7 +337,7 @@ fn read_pieces(
     file: &mut File,
     mut each: impl FnMut(&[u8]) -> Result<(), ContentError>,
 ) -> Result<(), ContentError> {
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut piece = vec![0; READ_BYTES];
     loop {
         match file.read(&mut piece) {
             Ok(0) => return Ok(()),
@@ -328,8 +348,11 @@ fn read_pieces(
     }
 }
 
+/// When what arrived in parts is given up: whoever wanted it has had a day to ask for the rest.
+const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// One read: long enough that BLAKE3 runs at full width and system calls cost nothing.
-const PIECE_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests;

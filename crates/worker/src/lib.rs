@@ -414,6 +414,7 @@ impl Machine for Worker {
             Input::LinkDown { link } => self.link_down(link),
             Input::Frame { link, frame } => self.frame(link, frame, out),
             Input::Fetched { link, digest, end } => self.fetched(link, digest, end, out),
+            Input::Missed { digest } => self.fetch_again(&[digest], out),
             Input::Drain => self.vacate(out),
             Input::Local(Local::Ended { run, end, spoiled }) => {
                 self.fetch_again(&spoiled, out);

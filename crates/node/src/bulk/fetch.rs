@@ -7,6 +7,7 @@ use muster_proto::wire::bulk::{ABSENT, Request};
 use muster_proto::{Digest, Peer};
 use quinn::{RecvStream, SendStream};
 
+use super::parts;
 use super::shelf::{Incoming, Kept, Shelf};
 use super::stream::{self, Refused, Stop};
 use super::{CHUNK_BYTES, Lines, PACK_BYTES, SMALL_BYTES, Wanted};
@@ -39,7 +40,11 @@ pub(crate) async fn fetch(
     if missing.is_empty() {
         return ends;
     }
-    if let Some(link) = lines.to(peer, LINE).await {
+    if let [at] = missing[..]
+        && wanted[at].bytes > SMALL_BYTES
+    {
+        ends[at] = parts::fetch(lines, shelf, peer, wanted[at]).await;
+    } else if let Some(link) = lines.to(peer, LINE).await {
         let mut order = Order {
             shelf,
             wanted,
@@ -87,6 +92,9 @@ pub(crate) enum Broken {
     /// The stream.
     #[error(transparent)]
     Stream(#[from] Stop),
+    /// The contents.
+    #[error("what came is not of the contents")]
+    Wrong,
     /// The disk.
     #[error("the disk is full or failed")]
     Disk,
@@ -116,28 +124,13 @@ impl Order<'_> {
             let bytes = stream::read_length(&mut receiving).await?;
             if bytes == ABSENT {
                 self.ends[*at] = FetchEnd::Absent;
-            } else if bytes > self.wanted[*at].bytes {
+            } else if bytes > self.wanted[*at].bytes || bytes > SMALL_BYTES {
                 stream::refuse(&mut sending, &mut receiving, Refused::Protocol);
                 return Err(Stop::Protocol.into());
-            } else if bytes > SMALL_BYTES {
-                self.bring_large(&mut receiving, *at, bytes).await?;
             } else {
                 self.bring_small(&mut receiving, *at, bytes).await?;
             }
         }
-        Ok(())
-    }
-
-    async fn bring_large(
-        &mut self,
-        stream: &mut RecvStream,
-        at: usize,
-        bytes: u64,
-    ) -> Result<(), Broken> {
-        let digest = self.wanted[at].digest;
-        let mut file = self.shelf.receive(digest, bytes);
-        receive(stream, bytes, &mut file).await?;
-        self.settle(at, file.publish().await);
         Ok(())
     }
 
@@ -185,4 +178,4 @@ impl Order<'_> {
 }
 
 /// When a fetch is given up because the peer has no bulk connection; redialling one takes at most 2 seconds.
-const LINE: Duration = Duration::from_secs(10);
+pub(super) const LINE: Duration = Duration::from_secs(10);

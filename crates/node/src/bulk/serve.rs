@@ -6,6 +6,7 @@ use muster_proto::{Digest, Role};
 use quinn::{RecvStream, SendStream};
 
 use super::fetch::{Broken, receive};
+use super::parts;
 use super::shelf::{Kept, Outgoing, Shelf};
 use super::stream::{self, Refused, Stop};
 use super::{CHUNK_BYTES, PACK_BYTES, PACK_FILES, SMALL_BYTES};
@@ -48,7 +49,7 @@ async fn answer(mut sending: SendStream, mut receiving: RecvStream, role: Role, 
 }
 
 /// Why a request was not answered.
-enum Unanswered {
+pub(super) enum Unanswered {
     /// The peer's doing.
     Theirs(Stop),
     /// What the peer is told.
@@ -70,6 +71,16 @@ async fn respond(
 ) -> Result<(), Unanswered> {
     match request {
         Request::Get(digests) => get(&digests, shelf, sending).await,
+        Request::Parts { digest, groups } => {
+            let mut sent = parts::send(digest, &groups, shelf, sending).await;
+            if sent.is_ok() {
+                sent = stream::farewell(sending).await.map_err(Into::into);
+            }
+            if let Err(Unanswered::Theirs(Stop::Refused(Refused::Wrong))) = sent {
+                shelf.doubt(digest).await;
+            }
+            sent
+        }
         Request::Have(digests) => {
             let held = shelf
                 .holds(digests)
@@ -101,7 +112,10 @@ async fn get(
         left = &left[pack.len()..];
         for file in pack {
             match file {
-                Outgoing::Absent => stream::write(sending, &ABSENT.to_le_bytes()).await?,
+                Outgoing::Absent(digest) => {
+                    shelf.miss(digest);
+                    stream::write(sending, &ABSENT.to_le_bytes()).await?;
+                }
                 Outgoing::Small(contents) => {
                     stream::write(sending, &(contents.len() as u64).to_le_bytes()).await?;
                     stream::write(sending, &contents).await?;
@@ -140,6 +154,7 @@ async fn put(
                 .await
                 .map_err(|broken| match broken {
                     Broken::Stream(stop) => Unanswered::Theirs(stop),
+                    Broken::Wrong => Unanswered::Ours(Refused::Wrong),
                     Broken::Disk => Unanswered::Ours(Refused::Disk),
                 })?;
             settled(file.publish().await)?;

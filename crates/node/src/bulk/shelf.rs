@@ -4,23 +4,37 @@
 //! and are wanted again are never found just before they vanish. Large contents are received and sent on threads of
 //! their own: they are looked for here first, and forgotten only when they have come, so they need no other order.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 use muster_proto::Digest;
+use muster_store::content::Shape;
 use muster_store::{ContentError, ContentStore};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::SMALL_BYTES;
+use super::parts::{Arrival, Source};
 
 /// A handle on the thread; it ends when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Shelf {
     store: Arc<ContentStore>,
     jobs: mpsc::Sender<Job>,
+    /// Large contents that are arriving, as long as somebody has to do with them.
+    arrivals: Arc<Mutex<BTreeMap<Digest, Weak<Arrival>>>>,
+    missed: Arc<Missed>,
+}
+
+/// Contents that somebody asked for in vain: whoever keeps the index wants to know.
+#[derive(Debug, Default)]
+struct Missed {
+    digests: Mutex<BTreeSet<Digest>>,
+    news: Notify,
 }
 
 /// How an attempt to keep contents ended.
@@ -38,6 +52,7 @@ pub(crate) enum Kept {
 enum Job {
     Holds(Vec<Digest>, oneshot::Sender<Vec<bool>>),
     Keep(Vec<(Digest, Vec<u8>)>, oneshot::Sender<Vec<Kept>>),
+    Publish(Arc<Arrival>, oneshot::Sender<Result<(), ContentError>>),
     Forget(Vec<Digest>),
 }
 
@@ -51,7 +66,12 @@ impl Shelf {
         let keeper = Arc::clone(&store);
         let builder = thread::Builder::new().name("shelf".to_owned());
         builder.spawn(move || work(&keeper, receiver))?;
-        Ok(Shelf { store, jobs })
+        Ok(Shelf {
+            store,
+            jobs,
+            arrivals: Arc::default(),
+            missed: Arc::default(),
+        })
     }
 
     /// Which of `digests` are here, in order.
@@ -75,6 +95,97 @@ impl Shelf {
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let kept = spawn_blocking(move || receive(&store, digest, bytes, receiver));
         Incoming { pieces, kept }
+    }
+
+    /// Begins to receive large contents in parts, or joins whoever does.
+    ///
+    /// # Errors
+    /// See [`ContentStore::partial`].
+    pub(super) async fn arrive(&self, shape: Shape) -> Result<Arc<Arrival>, ContentError> {
+        if let Some(arrival) = self.arriving(shape.digest) {
+            return Ok(arrival);
+        }
+        let store = Arc::clone(&self.store);
+        let arrival = spawn_blocking(move || store.partial(shape).map(Arrival::new)).await;
+        let arrival = Arc::new(arrival.map_err(io::Error::other)??);
+        let mut arrivals = lock(&self.arrivals);
+        arrivals.retain(|_, arrival| arrival.strong_count() > 0);
+        arrivals.insert(shape.digest, Arc::downgrade(&arrival));
+        Ok(arrival)
+    }
+
+    fn arriving(&self, digest: Digest) -> Option<Arc<Arrival>> {
+        lock(&self.arrivals).get(&digest)?.upgrade()
+    }
+
+    /// Makes large contents visible, all parts of which have come.
+    ///
+    /// # Errors
+    /// See [`ContentStore::publish`].
+    pub(super) async fn publish(&self, arrival: &Arc<Arrival>) -> Result<(), ContentError> {
+        let digest = arrival.partial().shape().digest;
+        let published = self.ask(|answer| Job::Publish(Arc::clone(arrival), answer));
+        published.await??;
+        lock(&self.arrivals).remove(&digest);
+        Ok(())
+    }
+
+    /// Begins to send parts of large contents that are here or arriving; `None` if they are neither.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(super) async fn prove(
+        &self,
+        digest: Digest,
+        ranges: Vec<Range<u64>>,
+    ) -> io::Result<Option<Source>> {
+        let (store, wanted) = (Arc::clone(&self.store), ranges.clone());
+        let proved = spawn_blocking(move || store.prove(digest, &wanted)).await;
+        match proved.map_err(io::Error::other)? {
+            Ok(proving) => Ok(Some(Source {
+                proving,
+                news: None,
+            })),
+            Err(ContentError::Absent { .. }) => {
+                let arrival = self.arriving(digest);
+                if arrival.is_none() {
+                    self.miss(digest);
+                }
+                Ok(arrival.map(|arrival| Source::arriving(&arrival, &ranges)))
+            }
+            Err(ContentError::WrongDigest { .. }) => {
+                tracing::warn!(%digest, "contents had rotted and are removed");
+                self.miss(digest);
+                Ok(None)
+            }
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Reads contents that a peer says are wrong; what has rotted is removed.
+    pub(super) async fn doubt(&self, digest: Digest) {
+        let store = Arc::clone(&self.store);
+        let verified = spawn_blocking(move || store.verify(digest)).await;
+        if let Ok(Ok(false)) = verified {
+            tracing::warn!(%digest, "contents had rotted and are removed");
+            self.miss(digest);
+        }
+    }
+
+    /// Notes that contents are not here.
+    pub(super) fn miss(&self, digest: Digest) {
+        lock(&self.missed.digests).insert(digest);
+        self.missed.news.notify_one();
+    }
+
+    /// Waits until somebody has asked for contents in vain; cancel safe. They are taken by [`Shelf::take_missed`].
+    pub(crate) async fn missed(&self) {
+        self.missed.news.notified().await;
+    }
+
+    /// Which contents were asked for in vain since the last call.
+    pub(crate) fn take_missed(&self) -> BTreeSet<Digest> {
+        std::mem::take(&mut lock(&self.missed.digests))
     }
 
     /// Begins to send the first of `digests`, up to about `bytes` of small contents; at least one.
@@ -157,7 +268,7 @@ impl Incoming {
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// They are not here.
-    Absent,
+    Absent(Digest),
     /// All of them.
     Small(Vec<u8>),
     /// A file that is read in pieces.
@@ -175,7 +286,9 @@ impl Outgoing {
     fn open(store: &ContentStore, digest: Digest) -> io::Result<Outgoing> {
         let mut file = match store.open_object(digest) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outgoing::Absent),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Outgoing::Absent(digest));
+            }
             Err(error) => return Err(error),
         };
         let left = file.metadata()?.len();
@@ -185,12 +298,18 @@ impl Outgoing {
         }
         let mut contents = Vec::new();
         file.read_to_end(&mut contents)?;
+        if *blake3::hash(&contents).as_bytes() != digest.0
+            && matches!(store.verify(digest), Ok(false))
+        {
+            tracing::warn!(%digest, "contents had rotted and are removed");
+            return Ok(Outgoing::Absent(digest));
+        }
         Ok(Outgoing::Small(contents))
     }
 
     fn bytes(&self) -> u64 {
         match self {
-            Outgoing::Absent | Outgoing::Large(_) => 0,
+            Outgoing::Absent(_) | Outgoing::Large(_) => 0,
             Outgoing::Small(contents) => contents.len() as u64,
         }
     }
@@ -248,13 +367,22 @@ fn work(store: &ContentStore, mut jobs: mpsc::Receiver<Job>) {
                     .collect();
                 answer.send(kept).ok();
             }
+            Job::Publish(arrival, answer) => {
+                answer.send(store.publish(arrival.partial())).ok();
+            }
             Job::Forget(digests) => digests.into_iter().for_each(|digest| forget(store, digest)),
         }
     }
 }
 
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is changed in one step, so a poisoned one is as good as a sound one.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn forget(store: &ContentStore, digest: Digest) {
-    if let Err(why) = store.remove(digest) {
+    let removed = store.remove(digest).and_then(|_| store.abandon(digest));
+    if let Err(why) = removed {
         tracing::warn!(%digest, %why, "contents could not be removed");
     }
 }
@@ -295,7 +423,9 @@ fn judge(kept: Result<(Digest, u64), ContentError>) -> Kept {
             | ContentError::Disk(_)
             | ContentError::Changed { .. }
             | ContentError::NotAFile { .. }
-            | ContentError::Absent { .. },
+            | ContentError::Absent { .. }
+            | ContentError::NotProved { .. }
+            | ContentError::Busy { .. },
         ) => Kept::Disk,
     }
 }

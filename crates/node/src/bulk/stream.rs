@@ -93,11 +93,44 @@ pub(crate) async fn read_some(
     most: u64,
     contents: &mut Vec<u8>,
 ) -> Result<(), Stop> {
+    match read_more(stream, most, contents).await? {
+        More::Came => Ok(()),
+        More::End => Err(Stop::Cut),
+    }
+}
+
+/// Whether a stream brought something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum More {
+    /// It did.
+    Came,
+    /// It has ended.
+    End,
+}
+
+/// Appends the next bytes of the stream to `contents`, at most `most` of them, unless it has ended.
+pub(crate) async fn read_more(
+    stream: &mut RecvStream,
+    most: u64,
+    contents: &mut Vec<u8>,
+) -> Result<More, Stop> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let chunk = within(STILL, stream.read_chunk(most, true)).await?;
-    let chunk = chunk.map_err(read_stop)?.ok_or(Stop::Cut)?;
+    let Some(chunk) = chunk.map_err(read_stop)? else {
+        return Ok(More::End);
+    };
     contents.extend_from_slice(&chunk.bytes);
-    Ok(())
+    Ok(More::Came)
+}
+
+/// Ends a stream and waits until the peer has all of it, or says that it has no use for it.
+pub(crate) async fn farewell(stream: &mut SendStream) -> Result<(), Stop> {
+    stream.finish().map_err(|_| Stop::Cut)?;
+    match within(STILL, stream.stopped()).await? {
+        Ok(None) => Ok(()),
+        Ok(Some(code)) => Err(Refused::of(code).map_or(Stop::Cut, Stop::Refused)),
+        Err(_) => Err(Stop::Cut),
+    }
 }
 
 /// Fills `bytes`.
@@ -133,6 +166,9 @@ fn read_stop(error: ReadError) -> Stop {
     }
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, Stop> {
+pub(crate) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Stop> {
     timeout(patience, work).await.map_err(|_| Stop::Still)
 }

@@ -71,6 +71,7 @@ enum Woken<L> {
     Journal,
     Due,
     Room,
+    Missed,
     Stop,
 }
 
@@ -169,6 +170,7 @@ where
             Some(news) = self.inlet.news.recv(), if !is_full => Woken::News(news),
             Some(local) = self.inlet.local.recv() => Woken::Local(local),
             () = self.shelf.room(), if has_forgotten => Woken::Room,
+            () = self.shelf.missed() => Woken::Missed,
             () = &mut self.departure.stop, if is_staying => Woken::Stop,
             () = sleep(nap) => Woken::Due,
         })
@@ -180,6 +182,11 @@ where
             Woken::Local(local) => self.handle(Input::Local(local)),
             Woken::Journal => self.release(),
             Woken::Due | Woken::Room => {}
+            Woken::Missed => {
+                for digest in self.shelf.take_missed() {
+                    self.handle(Input::Missed { digest });
+                }
+            }
             Woken::Stop => {
                 self.departure.until = Some(self.clock.now() + span(self.departure.grace));
                 tracing::info!("leaving");

@@ -68,7 +68,9 @@ pub(super) fn store_error(error: ContentError) -> io::Error {
         | ContentError::TooLong { .. }
         | ContentError::Changed { .. }
         | ContentError::NotAFile { .. }
-        | ContentError::Absent { .. } => io::Error::other(error),
+        | ContentError::Absent { .. }
+        | ContentError::NotProved { .. }
+        | ContentError::Busy { .. } => io::Error::other(error),
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use muster_node::endpoint::{Kind, Link};
 use muster_proto::limits::OUTPUT_BYTES_MAX;
 use muster_proto::machine::{FetchEnd, Gate, Input, Output};
-use muster_proto::wire::bulk::{ABSENT, Request};
+use muster_proto::wire::bulk::{ABSENT, Groups, Request};
 use muster_proto::{Digest, LinkId, Role};
 use muster_store::ContentStore;
-use quinn::{ReadExactError, RecvStream, SendStream};
+use quinn::ReadExactError;
 
 use super::toy::{Node, World, digest_of, hold, pattern};
 
@@ -71,42 +71,82 @@ async fn a_superior_that_lies_about_contents_is_not_believed() {
     let (to_liar, ..) = master.hears_up().await;
     let bulk = world.dial(Role::Worker, "liar", &master, Kind::Bulk).await;
     let truth = pattern(9, 3 << 20);
-    let wanted = digest_of(&truth);
     let announced = truth.len() as u64;
-    let mut forged = truth.clone();
-    forged[1 << 20] ^= 1;
+    let liars = ContentStore::open(&world.dir.path().join("liar")).expect("a store");
+    let wanted = hold(&Arc::new(liars), &truth);
+    let liars = ContentStore::open(&world.dir.path().join("liar")).expect("a store");
 
-    for (length, bytes) in [
-        (announced, &forged[..]),
-        (10, &truth[..10]),
-        (u64::MAX - 1, &truth[..]),
-        (1 << 63, &[]),
-        (announced, &truth[..100]),
-    ] {
+    type Lie = fn(&mut Vec<u8>) -> u64;
+    let lies: [(Lie, FetchEnd); 6] = [
+        (|_| 10, FetchEnd::Failed),
+        (|_| u64::MAX - 1, FetchEnd::Failed),
+        (|_| 1 << 63, FetchEnd::Failed),
+        (|_| ABSENT, FetchEnd::Absent),
+        (
+            |bytes| {
+                bytes[500] ^= 1;
+                3 << 20
+            },
+            FetchEnd::Failed,
+        ),
+        (
+            |bytes| {
+                bytes.truncate(1_000);
+                3 << 20
+            },
+            FetchEnd::Failed,
+        ),
+    ];
+    for (lie, how) in lies {
         fetch_one(&master, to_liar, wanted, announced).await;
-        let (mut sending, _receiving) = asked(&bulk).await;
-        sending
-            .write_all(&length.to_le_bytes())
-            .await
-            .expect("written");
-        // Whoever refuses a length stops listening.
-        sending.write_all(bytes).await.ok();
-        sending.finish().ok();
-        hear_ends(&mut master, to_liar, &[wanted], FetchEnd::Failed).await;
+        tell(
+            &bulk,
+            &liars,
+            lie,
+            hear_ends(&mut master, to_liar, &[wanted], how),
+        )
+        .await;
         assert_eq!(master.store.contains(wanted), None);
     }
 
     fetch_one(&master, to_liar, wanted, announced).await;
-    let (mut sending, _receiving) = asked(&bulk).await;
-    sending
-        .write_all(&announced.to_le_bytes())
-        .await
-        .expect("written");
-    sending.write_all(&truth).await.expect("written");
-    sending.finish().expect("finished");
-    hear_ends(&mut master, to_liar, &[wanted], FetchEnd::Held).await;
+    let all = [wanted];
+    let heard = hear_ends(&mut master, to_liar, &all, FetchEnd::Held);
+    tell(&bulk, &liars, |_| 3 << 20, heard).await;
     all_there(&master.store, &[truth]);
     drop(control);
+}
+
+/// Answers every request for parts with a length and bytes that `lie` has made of the true ones, until `heard`.
+async fn tell(
+    bulk: &Link,
+    store: &ContentStore,
+    lie: fn(&mut Vec<u8>) -> u64,
+    heard: impl Future<Output = ()>,
+) {
+    let mut heard = std::pin::pin!(heard);
+    loop {
+        let (mut sending, mut receiving) = tokio::select! {
+            () = &mut heard => return,
+            stream = bulk.accept() => stream.expect("a request"),
+        };
+        let request = receiving.read_to_end(1_000).await.expect("all of it");
+        let Some(Request::Parts { digest, groups }) = Request::decode(&request[4..]) else {
+            panic!("large contents are asked for in parts");
+        };
+        let range = |groups: &Groups| {
+            let first = u64::from(groups.first);
+            first..first + u64::from(groups.count)
+        };
+        let ranges: Vec<_> = groups.iter().map(range).collect();
+        let mut proving = store.prove(digest, &ranges).expect("it has the truth");
+        let mut bytes = proving.read(16 << 20).expect("readable");
+        let length = lie(&mut bytes);
+        // Whoever refuses a length or a part stops listening.
+        sending.write_all(&length.to_le_bytes()).await.ok();
+        sending.write_all(&bytes).await.ok();
+        sending.finish().ok();
+    }
 }
 
 #[tokio::test]
@@ -241,13 +281,6 @@ fn all_there(store: &Arc<ContentStore>, files: &[Vec<u8>]) {
         assert_eq!(store.contains(digest), Some(bytes.len() as u64));
         assert!(store.verify(digest).expect("readable"));
     }
-}
-
-/// Waits until the other side asks for something.
-async fn asked(bulk: &Link) -> (SendStream, RecvStream) {
-    let (sending, mut receiving) = bulk.accept().await.expect("a request");
-    receiving.read_to_end(1_000).await.expect("all of it");
-    (sending, receiving)
 }
 
 async fn have(bulk: &Link, digests: &[Digest]) -> Vec<u8> {

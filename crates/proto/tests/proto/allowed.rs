@@ -105,7 +105,7 @@ fn the_page_about_the_wire_lists_every_kind_with_its_number_and_senders() {
 #[test]
 fn the_page_about_the_wire_gives_limits_their_values() {
     use muster_proto::limits::*;
-    let values: [(&str, u64); 17] = [
+    let values: [(&str, u64); 18] = [
         ("FRAME_BYTES_MAX", FRAME_BYTES_MAX as u64),
         ("BODY_BYTES_MAX", BODY_BYTES_MAX as u64),
         ("BATCH_MAX", BATCH_MAX as u64),
@@ -123,6 +123,7 @@ fn the_page_about_the_wire_gives_limits_their_values() {
         ("TAIL_BYTES_MAX", TAIL_BYTES_MAX as u64),
         ("FILE_BYTES_MAX", FILE_BYTES_MAX),
         ("DIGESTS_PER_REQUEST_MAX", DIGESTS_PER_REQUEST_MAX as u64),
+        ("PARTS_PER_REQUEST_MAX", PARTS_PER_REQUEST_MAX as u64),
     ];
     let listed = rows(|cell| cell.ends_with("_MAX"));
     let found: Vec<(&str, u64)> = listed

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use muster_proto::wire::bulk::{ABSENT, REQUEST_BYTES_MAX, Request};
+use muster_proto::wire::bulk::{ABSENT, Groups, REQUEST_BYTES_MAX, Request};
 use muster_proto::wire::{CloseCode, Frame, HEADER_BYTES, Header, Kind, VERSIONS};
 
 use crate::samples::{digest, samples};
@@ -65,7 +65,7 @@ fn no_golden_file_is_without_its_kind() {
     let kinds = Kind::ALL
         .iter()
         .map(|kind| format!("{:03}-{kind:?}.1.hex", *kind as u16));
-    let mut known: Vec<String> = kinds.chain(["bulk.1.hex".to_owned()]).collect();
+    let mut known: Vec<String> = kinds.chain(["bulk.2.hex".to_owned()]).collect();
     known.sort();
     let folder = fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden"))
         .expect("the folder");
@@ -98,12 +98,25 @@ fn requests_of_bulk_streams_have_the_bytes_they_had() {
         Request::Get(vec![digest(1), digest(2)]),
         Request::Put(vec![digest(3)]),
         Request::Have(Vec::new()),
+        Request::Parts {
+            digest: digest(4),
+            groups: vec![
+                Groups {
+                    first: 0,
+                    count: 300,
+                },
+                Groups {
+                    first: 70_000,
+                    count: 1,
+                },
+            ],
+        },
     ];
     let bytes: Vec<Vec<u8>> = requests.iter().map(Request::encode).collect();
     golden(
-        "bulk.1.hex",
+        "bulk.2.hex",
         &bytes,
-        "raise the number in the ALPN name `muster-bulk/1` and commit the new bytes as bulk.2.hex",
+        "raise the number in the ALPN name `muster-bulk/2` and commit the new bytes as bulk.3.hex",
     );
     for (request, bytes) in requests.iter().zip(&bytes) {
         assert_eq!(Request::decode(&bytes[4..]).as_ref(), Some(request));

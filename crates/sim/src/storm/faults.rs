@@ -67,6 +67,7 @@ impl Faults {
             Some(Strike::Flap) => self.flap(world),
             Some(Strike::Pause) => self.pause(world),
             Some(Strike::Ghost) => world.haunt(&mut self.rng),
+            Some(Strike::Rot) => self.rot(world),
             None => {}
         }
         self.plan(world.now());
@@ -120,6 +121,18 @@ impl Faults {
             let victim = *self.rng.pick(&foremen);
             self.kill(world, victim, true);
             world.wipe(victim);
+        }
+    }
+
+    /// Contents in the store of a foreman are spoiled, unless only it has them.
+    fn rot<O: Observer>(&mut self, world: &mut World<Cast, O>) {
+        let foremen: Vec<ActorId> = world
+            .actors()
+            .filter(|actor| world.peer(*actor).role == Role::Foreman)
+            .collect();
+        if !foremen.is_empty() {
+            let victim = *self.rng.pick(&foremen);
+            world.rot(victim, |below| self.rng.below(below));
         }
     }
 

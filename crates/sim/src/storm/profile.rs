@@ -79,7 +79,7 @@ impl Profile {
             Profile {
                 name: "disks",
                 climate: Climate {
-                    strikes: &[Strike::Crash, Strike::LostDisk],
+                    strikes: &[Strike::Crash, Strike::LostDisk, Strike::Rot],
                     disks: Rough::Rough,
                     ..Climate::CALM
                 },

@@ -24,10 +24,12 @@ pub enum Strike {
     Pause,
     /// What a master of an earlier epoch said comes once more.
     Ghost,
+    /// Contents in a foreman's store are no longer what they were.
+    Rot,
 }
 
 impl Strike {
-    /// Every kind.
+    /// Every kind that may strike together.
     pub const ALL: &'static [Strike] = &[
         Strike::Crash,
         Strike::LostDisk,

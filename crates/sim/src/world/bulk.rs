@@ -203,6 +203,9 @@ impl<B: Brain, O: Observer> World<B, O> {
             Some(_) if self.rng.permille(self.layout.fetch_fails_permille) => FetchEnd::Failed,
             Some(_) => FetchEnd::Held,
         };
+        if end == FetchEnd::Absent {
+            self.feed(peer, Input::Missed { digest });
+        }
         self.end_fetch(actor, fetch, end);
     }
 

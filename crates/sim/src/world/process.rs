@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use muster_proto::machine::Input;
 use muster_proto::peer::Role;
-use muster_proto::{Span, Time};
+use muster_proto::{Digest, Span, Time};
 
 use crate::brain::{ActorId, Brain, Observer, Sight};
 use crate::disk::Journal;
@@ -101,6 +101,20 @@ impl<B: Brain, O: Observer> World<B, O> {
             host.home.journal = Journal::default();
             host.home.contents.clear();
             self.saw(&Sight::Wiped { actor });
+        }
+    }
+
+    /// Spoils contents on a host's disk that one of its superiors has too; `pick` chooses among so many.
+    pub fn rot(&mut self, actor: ActorId, pick: impl FnOnce(u64) -> u64) {
+        let home = &self.actors[actor.0].home;
+        let above = |digest: &Digest| {
+            let mut superiors = home.casting.dials.iter();
+            superiors.any(|above| self.actors[above.0].home.contents.contains_key(digest))
+        };
+        let known: Vec<Digest> = home.contents.keys().copied().filter(above).collect();
+        if !known.is_empty() {
+            let at = pick(known.len() as u64) as usize;
+            self.actors[actor.0].home.contents.remove(&known[at]);
         }
     }
 

@@ -289,7 +289,11 @@ impl Machine for Toy {
                 let link = self.link.expect("a clock that runs has a link");
                 out.push(Output::Send { link, frame, gate });
             }
-            Input::Frame { .. } | Input::Fetched { .. } | Input::Drain | Input::Local(_) => {}
+            Input::Frame { .. }
+            | Input::Fetched { .. }
+            | Input::Missed { .. }
+            | Input::Drain
+            | Input::Local(_) => {}
         }
     }
 

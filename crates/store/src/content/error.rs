@@ -42,6 +42,18 @@ pub enum ContentError {
         /// Their digest.
         digest: Digest,
     },
+    /// A part is not of these contents, or some part has not come: fetch it elsewhere.
+    #[error("a part of contents {digest} is missing or not theirs")]
+    NotProved {
+        /// Their digest.
+        digest: Digest,
+    },
+    /// Another process receives these contents: wait for it.
+    #[error("contents {digest} are being received by another process")]
+    Busy {
+        /// Their digest.
+        digest: Digest,
+    },
     /// There is no room: evict something and try again.
     #[error("no room for contents: {0}")]
     Full(#[source] io::Error),

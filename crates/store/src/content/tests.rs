@@ -5,6 +5,8 @@ use std::process::Command;
 
 use super::*;
 
+mod parts;
+
 #[test]
 fn contents_appear_under_their_digest_when_whole() {
     let world = World::new();

@@ -86,7 +86,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    fn create(drafts: &Path) -> io::Result<Self> {
+    pub(super) fn create(drafts: &Path) -> io::Result<Self> {
         loop {
             let path = fresh_path(drafts)?;
             let made = OpenOptions::new()
@@ -123,24 +123,33 @@ impl Draft {
 
     /// Gives the draft its name in the store, replacing what had it: that had the same bytes, or is rotten.
     pub(super) fn publish(
-        mut self,
+        self,
         store: &ContentStore,
         digest: Digest,
         usage: Use,
     ) -> io::Result<()> {
-        self.file
-            .set_permissions(Permissions::from_mode(usage.mode()))?;
-        let target = store.path_for(digest, usage);
-        if let Err(error) = std::fs::rename(&self.path, &target) {
-            let Some(dir) = target.parent().filter(|dir| !dir.exists()) else {
-                return Err(error);
-            };
-            std::fs::create_dir_all(dir)?;
-            std::fs::rename(&self.path, &target)?;
-        }
+        self.publish_as(&store.path_for(digest, usage), usage.mode())
+    }
+
+    /// Gives the draft a name and permissions.
+    pub(super) fn publish_as(mut self, target: &Path, mode: u32) -> io::Result<()> {
+        self.file.set_permissions(Permissions::from_mode(mode))?;
+        move_into(&self.path, target)?;
         self.is_published = true;
         Ok(())
     }
+}
+
+/// Moves a file to its place in the store, making the directory it belongs in.
+pub(super) fn move_into(path: &Path, target: &Path) -> io::Result<()> {
+    let Err(error) = std::fs::rename(path, target) else {
+        return Ok(());
+    };
+    let Some(dir) = target.parent().filter(|dir| !dir.exists()) else {
+        return Err(error);
+    };
+    std::fs::create_dir_all(dir)?;
+    std::fs::rename(path, target)
 }
 
 impl Drop for Draft {

@@ -1,0 +1,300 @@
+//! Large contents, which travel in parts over several streams.
+//!
+//! Every group is proved as it arrives and is then in the store's partial contents, so a transfer that was cut goes on
+//! with what is missing, and what has come is served on before the rest is there.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use muster_proto::limits::PARTS_PER_REQUEST_MAX;
+use muster_proto::machine::FetchEnd;
+use muster_proto::wire::bulk::{ABSENT, Groups, Request};
+use muster_proto::{Digest, Peer};
+use muster_store::ContentError;
+use muster_store::content::{Partial, Proving, Shape};
+use quinn::{RecvStream, SendStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+
+use super::fetch::{Broken, LINE, ask};
+use super::serve::Unanswered;
+use super::shelf::{Shelf, blocking};
+use super::stream::{self, More, Refused, Stop, within};
+use super::{CHUNK_BYTES, Lines, STILL, Wanted};
+use crate::endpoint::Link;
+
+/// Contents that are arriving; shared by the streams that bring them and those that are served from them.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    partial: Arc<Partial>,
+    /// How many bytes have come: changes when there is more to serve.
+    bytes: watch::Sender<u64>,
+}
+
+impl Arrival {
+    pub(super) fn new(partial: Partial) -> Arrival {
+        Arrival {
+            partial: Arc::new(partial),
+            bytes: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn partial(&self) -> &Arc<Partial> {
+        &self.partial
+    }
+
+    /// Takes in what a stream brings; waits for its pieces, so it has a thread of its own.
+    fn take_in(&self, ranges: &[Range<u64>], stream: impl Read) -> Result<(), ContentError> {
+        let arrived = |bytes| self.bytes.send_modify(|all| *all += bytes);
+        self.partial.take_in(ranges, stream, arrived)
+    }
+}
+
+/// Brings large contents from `peer`, going on where an earlier transfer ended.
+///
+/// A connection that breaks is waited for and used again as long as every one brings something.
+pub(super) async fn fetch(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wanted) -> FetchEnd {
+    let Wanted { digest, bytes } = wanted;
+    let arrival = match shelf.arrive(Shape { digest, bytes }).await {
+        Ok(arrival) => arrival,
+        Err(error) => {
+            tracing::warn!(%peer, why = %error, "large contents cannot be received");
+            return FetchEnd::Failed;
+        }
+    };
+    while let Some(link) = lines.to(peer, LINE).await {
+        let before = *arrival.bytes.borrow();
+        match bring(&link, shelf, &arrival).await {
+            Ok(end) => return end,
+            Err(stop) => {
+                let brought = *arrival.bytes.borrow() - before;
+                tracing::warn!(%peer, %digest, brought, why = %stop, "a transfer broke off");
+                let is_cut = matches!(stop, Broken::Stream(Stop::Cut | Stop::Still));
+                if !is_cut || brought == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    FetchEnd::Failed
+}
+
+/// Brings what is missing over several streams of one connection.
+async fn bring(link: &Link, shelf: &Shelf, arrival: &Arc<Arrival>) -> Result<FetchEnd, Broken> {
+    let mut shares = shares(arrival.partial.missing()).into_iter();
+    let mut share = || stream_of(link, arrival, shares.next().unwrap_or_default());
+    let ends: [_; STREAMS] = tokio::join!(share(), share(), share(), share()).into();
+    for end in ends {
+        if let FetchEnd::Absent = end? {
+            return Ok(FetchEnd::Absent);
+        }
+    }
+    match shelf.publish(arrival).await {
+        Ok(()) => Ok(FetchEnd::Held),
+        Err(error) => Err(disk(&error)),
+    }
+}
+
+/// Brings one stream's share.
+async fn stream_of(
+    link: &Link,
+    arrival: &Arc<Arrival>,
+    share: Vec<Range<u64>>,
+) -> Result<FetchEnd, Broken> {
+    if share.is_empty() {
+        return Ok(FetchEnd::Held);
+    }
+    let shape = arrival.partial.shape();
+    let request = Request::Parts {
+        digest: shape.digest,
+        groups: share.iter().map(groups).collect(),
+    };
+    let (mut sending, mut receiving) = ask(link, &request).await?;
+    let bytes = stream::read_length(&mut receiving).await?;
+    if bytes == ABSENT {
+        return Ok(FetchEnd::Absent);
+    }
+    if bytes != shape.bytes {
+        stream::refuse(&mut sending, &mut receiving, Refused::Protocol);
+        return Err(Stop::Protocol.into());
+    }
+    let (pieces, receiver) = mpsc::channel(PIECES_MAX);
+    let taking = Arc::clone(arrival);
+    let taken = spawn_blocking(move || taking.take_in(&share, Pieces::new(receiver)));
+    let passed = pass(&mut receiving, pieces).await;
+    // A thread that panicked has said so in the log.
+    let taken = taken.await.unwrap_or(Err(ContentError::Absent {
+        digest: shape.digest,
+    }));
+    match taken {
+        Ok(()) => Ok(FetchEnd::Held),
+        Err(ContentError::NotProved { digest }) => {
+            tracing::warn!(%digest, "a part that arrived is not of the contents");
+            stream::refuse(&mut sending, &mut receiving, Refused::Wrong);
+            Err(Broken::Wrong)
+        }
+        Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(passed.err().unwrap_or(Stop::Cut).into())
+        }
+        Err(error) => Err(disk(&error)),
+    }
+}
+
+/// Hands what comes on the stream to the thread that takes it in, until the stream ends or the thread has enough.
+async fn pass(stream: &mut RecvStream, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), Stop> {
+    loop {
+        let mut piece = Vec::with_capacity(CHUNK_BYTES);
+        let mut more = More::Came;
+        while more == More::Came && piece.len() < CHUNK_BYTES {
+            let most = (CHUNK_BYTES - piece.len()) as u64;
+            more = stream::read_more(stream, most, &mut piece).await?;
+        }
+        if pieces.send(piece).await.is_err() || more == More::End {
+            return Ok(());
+        }
+    }
+}
+
+/// What is wrong with the disk, or stands in for it.
+fn disk(error: &ContentError) -> Broken {
+    tracing::warn!(why = %error, "large contents could not be kept");
+    Broken::Disk
+}
+
+/// Pieces of a stream as one reader, for a thread.
+struct Pieces {
+    receiver: mpsc::Receiver<Vec<u8>>,
+    piece: io::Cursor<Vec<u8>>,
+}
+
+impl Pieces {
+    fn new(receiver: mpsc::Receiver<Vec<u8>>) -> Pieces {
+        Pieces {
+            receiver,
+            piece: io::Cursor::default(),
+        }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.piece.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.piece = io::Cursor::new(piece),
+                None => return Ok(0),
+            }
+        }
+    }
+}
+
+/// Divides what is missing among the streams, none of them less than is worth a request.
+fn shares(missing: Vec<Range<u64>>) -> Vec<Vec<Range<u64>>> {
+    let count: u64 = missing.iter().map(|range| range.end - range.start).sum();
+    let share = count.div_ceil(STREAMS as u64).max(SHARE_GROUPS_MIN);
+    let mut shares: Vec<Vec<Range<u64>>> = Vec::new();
+    let mut room = 0;
+    for mut range in missing {
+        while range.start < range.end {
+            let is_full = |share: &Vec<_>| share.len() == PARTS_PER_REQUEST_MAX;
+            if room == 0 || shares.last().is_some_and(is_full) {
+                if shares.len() == STREAMS {
+                    // Very many gaps: what does not fit these requests is left to the next transfer.
+                    return shares;
+                }
+                shares.push(Vec::new());
+                room = share;
+            }
+            let end = range.end.min(range.start + room);
+            room -= end - range.start;
+            if let Some(last) = shares.last_mut() {
+                last.push(range.start..end);
+            }
+            range.start = end;
+        }
+    }
+    shares
+}
+
+/// Numbers of groups as they cross the wire; a file has no more than fit.
+fn groups(range: &Range<u64>) -> Groups {
+    let number = |group| u32::try_from(group).unwrap_or(u32::MAX);
+    Groups {
+        first: number(range.start),
+        count: number(range.end - range.start),
+    }
+}
+
+/// Answers a request for parts of contents that are here or arriving.
+pub(super) async fn send(
+    digest: Digest,
+    groups: &[Groups],
+    shelf: &Shelf,
+    sending: &mut SendStream,
+) -> Result<(), Unanswered> {
+    let range = |groups: &Groups| {
+        let first = u64::from(groups.first);
+        first..first + u64::from(groups.count)
+    };
+    let ranges: Vec<Range<u64>> = groups.iter().map(range).collect();
+    let proved = shelf.prove(digest, ranges).await;
+    let (mut proving, mut news) = match proved.map_err(|error| unread(&error))? {
+        Some(Source { proving, news }) => (proving, news),
+        None => return Ok(stream::write(sending, &ABSENT.to_le_bytes()).await?),
+    };
+    stream::write(sending, &proving.shape().bytes.to_le_bytes()).await?;
+    while !proving.is_done() {
+        if let Some(news) = &mut news {
+            news.borrow_and_update();
+        }
+        let read;
+        (proving, read) = blocking(move || {
+            let read = proving.read(CHUNK_BYTES)?;
+            Ok((proving, read))
+        })
+        .await
+        .map_err(|error| unread(&error))?;
+        if !read.is_empty() {
+            stream::write(sending, &read).await?;
+        } else if let Some(news) = &mut news {
+            // What comes next has not arrived here; if nothing does, it is not to be had.
+            within(STILL, news.changed())
+                .await?
+                .map_err(|_| Stop::Cut)?;
+        }
+    }
+    Ok(())
+}
+
+fn unread(error: &io::Error) -> Unanswered {
+    tracing::warn!(why = %error, "contents could not be read");
+    Unanswered::Ours(Refused::Disk)
+}
+
+/// Where parts are read from, and how to hear that there is more.
+pub(super) struct Source {
+    pub(super) proving: Proving,
+    /// Of contents that are arriving.
+    pub(super) news: Option<watch::Receiver<u64>>,
+}
+
+impl Source {
+    /// Parts of contents that are arriving.
+    pub(super) fn arriving(arrival: &Arrival, ranges: &[Range<u64>]) -> Source {
+        Source {
+            news: Some(arrival.bytes.subscribe()),
+            proving: Proving::partial(Arc::clone(&arrival.partial), ranges),
+        }
+    }
+}
+
+/// Streams that bring one file together: their windows hold a bandwidth-delay product of 8 MiB.
+const STREAMS: usize = 4;
+/// Groups that are worth a request of their own: a mebibyte.
+const SHARE_GROUPS_MIN: u64 = 64;
+/// Pieces of one stream that wait for the disk; a piece is a quarter of a mebibyte.
+const PIECES_MAX: usize = 4;
