@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use muster_node::trial::{Conditions, Relay};
+use muster_proto::Span;
+
 use crate::daemon::Daemon;
 use crate::dice::{Dice, soaking};
 use crate::home::Home;
 use crate::ledger::{Ledger, Line};
-use crate::proxy::Proxy;
 use crate::wait::{LONG, SOON, pass, until_true};
 
 /// F2: a foreman without its master goes on. A connection is given up after 20 s of silence, so it dies in the cut.
@@ -14,8 +16,8 @@ use crate::wait::{LONG, SOON, pass, until_true};
 fn a_cut_between_master_and_foreman_kills_no_task_and_runs_none_twice() {
     let home = Home::new();
     let mut master = Daemon::master(&home, "p");
-    let proxy = Proxy::before(&master.address(), Dice::thrown(3));
-    let mut foreman = Daemon::foreman(&home, "campus", &[proxy.address()]);
+    let relay = relay(&mut master, 3);
+    let mut foreman = Daemon::foreman(&home, "campus", &[relay.address().to_string()]);
     let _worker = Daemon::worker(&home, "w1", &foreman.address(), 4);
     let ledger = Ledger::new(&home);
     let cut = Duration::from_secs(if soaking() { 55 } else { 30 });
@@ -40,11 +42,11 @@ fn a_cut_between_master_and_foreman_kills_no_task_and_runs_none_twice() {
     home.run(&words, SOON).ended_with(0);
     until_true("four tasks run", SOON, || ledger.starts().len() == 4);
 
-    proxy.cut();
+    relay.cut();
     ledger.note("cut");
     pass(cut);
     ledger.note("heal");
-    proxy.heal();
+    relay.mend();
 
     let outcomes = home
         .run(&["wait", "--project", "p", "--json"], LONG)
@@ -77,9 +79,13 @@ fn a_cut_between_master_and_foreman_kills_no_task_and_runs_none_twice() {
 fn a_network_that_loses_and_reorders_changes_no_result() {
     let home = Home::new();
     let mut master = Daemon::master(&home, "p");
-    let proxy = Proxy::before(&master.address(), Dice::thrown(4));
-    proxy.spoil(50, Duration::from_millis(20));
-    let mut foreman = Daemon::foreman(&home, "campus", &[proxy.address()]);
+    let relay = relay(&mut master, 4);
+    relay.set(Conditions {
+        lost_permille: 50,
+        jitter: Span::millis(20),
+        ..Conditions::GOOD
+    });
+    let mut foreman = Daemon::foreman(&home, "campus", &[relay.address().to_string()]);
     let _worker = Daemon::worker(&home, "w1", &foreman.address(), 2);
     let ledger = Ledger::new(&home);
     // 300 kB up and down for each of some tasks: hundreds of datagrams, of which one in twenty is lost.
@@ -109,4 +115,10 @@ fn a_network_that_loses_and_reorders_changes_no_result() {
         let wanted = [&contents[..], format!("{task}\n").as_bytes()].concat();
         assert!(bytes == wanted, "out.{task} is what the task made");
     }
+}
+
+/// A network of ours before `master`.
+fn relay(master: &mut Daemon, seed: u64) -> Relay {
+    let target = master.address().parse().expect("an address");
+    Relay::before(target, Dice::thrown(seed).below(u64::MAX)).expect("a relay")
 }

@@ -32,8 +32,6 @@ mod orphans;
 #[cfg(test)]
 mod proc;
 #[cfg(test)]
-mod proxy;
-#[cfg(test)]
 mod shapes;
 #[cfg(test)]
 mod simulated;

@@ -38,6 +38,7 @@ mod status;
 mod turn;
 
 pub(crate) use chain::Backoff;
+pub(crate) use fetches::Fetches;
 pub use journal::{JournalLost, Log};
 
 /// Everything a machine is given to work with.

@@ -18,11 +18,12 @@ use rustls::pki_types::CertificateDer;
 
 use crate::identity::{Refusal, peer_of};
 
+mod congestion;
 mod continuity;
 mod dial;
 mod link;
 mod listen;
-mod tls;
+pub(crate) mod tls;
 mod tuning;
 
 pub use dial::{DialError, dial};

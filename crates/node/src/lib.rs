@@ -9,4 +9,5 @@ pub mod endpoint;
 pub mod hands;
 pub mod identity;
 pub mod tasks;
+pub mod trial;
 pub mod warden;

@@ -11,4 +11,5 @@ mod driver {
     mod bulk;
     mod client;
     mod links;
+    mod parts;
 }

@@ -14,6 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ mod memo;
 mod partial;
 mod place;
 mod proof;
+mod taking;
 mod writer;
 
 pub use error::ContentError;
@@ -34,6 +36,7 @@ pub use memo::{HashMemo, SETTLED_NS, Stamp};
 pub use partial::Partial;
 pub use place::{Placement, Use};
 pub use proof::{Proving, Shape};
+pub use taking::{Brought, Taking};
 pub use writer::Writer;
 
 use writer::{Draft, fresh_path, is_ours};
@@ -43,6 +46,8 @@ use writer::{Draft, fresh_path, is_ours};
 pub struct ContentStore {
     root: PathBuf,
     rotten: AtomicU64,
+    /// Held while the hashes that prove an object are computed: those who ask at once do it once.
+    proving: Mutex<()>,
 }
 
 impl ContentStore {
@@ -54,6 +59,7 @@ impl ContentStore {
         let store = Self {
             root: dir.into(),
             rotten: AtomicU64::new(0),
+            proving: Mutex::new(()),
         };
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);

@@ -3,7 +3,7 @@
 //! Every group is proved as it arrives and is then in the store's partial contents, so a transfer that was cut goes on
 //! with what is missing, and what has come is served on before the rest is there.
 
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use muster_proto::machine::FetchEnd;
 use muster_proto::wire::bulk::{ABSENT, Groups, Request};
 use muster_proto::{Digest, Peer};
 use muster_store::ContentError;
-use muster_store::content::{Partial, Proving, Shape};
+use muster_store::content::{Brought, Partial, Proving, Shape, Taking};
 use quinn::{RecvStream, SendStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
-use super::fetch::{Broken, LINE, ask};
+use super::fetch::{Broken, LINE};
 use super::serve::Unanswered;
 use super::shelf::{Shelf, blocking};
 use super::stream::{self, More, Refused, Stop, within};
@@ -42,12 +42,6 @@ impl Arrival {
 
     pub(super) fn partial(&self) -> &Arc<Partial> {
         &self.partial
-    }
-
-    /// Takes in what a stream brings; waits for its pieces, so it has a thread of its own.
-    fn take_in(&self, ranges: &[Range<u64>], stream: impl Read) -> Result<(), ContentError> {
-        let arrived = |bytes| self.bytes.send_modify(|all| *all += bytes);
-        self.partial.take_in(ranges, stream, arrived)
     }
 }
 
@@ -82,9 +76,33 @@ pub(super) async fn fetch(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wan
 
 /// Brings what is missing over several streams of one connection.
 async fn bring(link: &Link, shelf: &Shelf, arrival: &Arc<Arrival>) -> Result<FetchEnd, Broken> {
-    let mut shares = shares(arrival.partial.missing()).into_iter();
-    let mut share = || stream_of(link, arrival, shares.next().unwrap_or_default());
-    let ends: [_; STREAMS] = tokio::join!(share(), share(), share(), share()).into();
+    let shares = shares(arrival.partial.missing());
+    let (pieces, receiver) = mpsc::channel(PIECES_MAX);
+    let (judges, verdicts): (Vec<_>, Vec<_>) = shares.iter().map(|_| oneshot::channel()).unzip();
+    let streams = shares.iter().map(|share| arrival.partial.taking(share));
+    let streams = streams.zip(judges).map(Some).collect();
+    let taking = Arc::clone(arrival);
+    let taker = spawn_blocking(move || take_in(&taking, streams, receiver));
+    let mut streams = (0..).zip(shares).zip(verdicts);
+    let mut stream = || {
+        let ((number, share), verdict) = streams.next()?;
+        let outlet = Outlet {
+            number,
+            pieces: pieces.clone(),
+            verdict,
+        };
+        Some((share, outlet))
+    };
+    let ends: [_; STREAMS] = tokio::join!(
+        stream_of(link, arrival, stream()),
+        stream_of(link, arrival, stream()),
+        stream_of(link, arrival, stream()),
+        stream_of(link, arrival, stream()),
+    )
+    .into();
+    drop(pieces);
+    // It ends when the last outlet is gone; one that panicked has said so in the log.
+    taker.await.ok();
     for end in ends {
         if let FetchEnd::Absent = end? {
             return Ok(FetchEnd::Absent);
@@ -96,21 +114,59 @@ async fn bring(link: &Link, shelf: &Shelf, arrival: &Arc<Arrival>) -> Result<Fet
     }
 }
 
+/// Where one stream's bytes go, and what comes of them.
+struct Outlet {
+    number: usize,
+    pieces: mpsc::Sender<Piece>,
+    verdict: oneshot::Receiver<Result<(), ContentError>>,
+}
+
+/// What a stream brings next; nothing, when it has ended.
+struct Piece {
+    stream: usize,
+    bytes: Option<Vec<u8>>,
+}
+
+/// A stream's way into the partial, and who waits to hear how that went.
+type Inlet = (Taking, oneshot::Sender<Result<(), ContentError>>);
+
+/// Takes in what several streams bring, on a thread of its own: one, because writes to one file wait for each other.
+fn take_in(arrival: &Arrival, mut streams: Vec<Option<Inlet>>, mut pieces: mpsc::Receiver<Piece>) {
+    while let Some(Piece { stream, bytes }) = pieces.blocking_recv() {
+        let Some((mut taking, judge)) = streams[stream].take() else {
+            continue;
+        };
+        // Dropped without a verdict, a stream was cut.
+        let Some(bytes) = bytes else { continue };
+        let pushed = taking.push(&bytes);
+        if let Ok((written, _)) = pushed {
+            arrival.bytes.send_modify(|all| *all += written);
+        }
+        // Nobody hears a verdict on a transfer that was given up.
+        match pushed {
+            Ok((_, Brought::Some)) => streams[stream] = Some((taking, judge)),
+            Ok((_, Brought::All)) => drop(judge.send(Ok(()))),
+            Err(error) => drop(judge.send(Err(error))),
+        }
+    }
+}
+
 /// Brings one stream's share.
 async fn stream_of(
     link: &Link,
-    arrival: &Arc<Arrival>,
-    share: Vec<Range<u64>>,
+    arrival: &Arrival,
+    share: Option<(Vec<Range<u64>>, Outlet)>,
 ) -> Result<FetchEnd, Broken> {
-    if share.is_empty() {
+    let Some((share, mut outlet)) = share else {
         return Ok(FetchEnd::Held);
-    }
+    };
     let shape = arrival.partial.shape();
     let request = Request::Parts {
         digest: shape.digest,
         groups: share.iter().map(groups).collect(),
     };
-    let (mut sending, mut receiving) = ask(link, &request).await?;
+    let (mut sending, mut receiving) = link.open().await.map_err(|_| Stop::Cut)?;
+    stream::write(&mut sending, &request.encode()).await?;
     let bytes = stream::read_length(&mut receiving).await?;
     if bytes == ABSENT {
         return Ok(FetchEnd::Absent);
@@ -119,40 +175,56 @@ async fn stream_of(
         stream::refuse(&mut sending, &mut receiving, Refused::Protocol);
         return Err(Stop::Protocol.into());
     }
-    let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-    let taking = Arc::clone(arrival);
-    let taken = spawn_blocking(move || taking.take_in(&share, Pieces::new(receiver)));
-    let passed = pass(&mut receiving, pieces).await;
-    // A thread that panicked has said so in the log.
-    let taken = taken.await.unwrap_or(Err(ContentError::Absent {
-        digest: shape.digest,
-    }));
-    match taken {
-        Ok(()) => Ok(FetchEnd::Held),
-        Err(ContentError::NotProved { digest }) => {
+    let passed = pass(&mut receiving, &mut outlet).await;
+    match passed {
+        Ok(Ok(())) => {
+            // The peer may be gone; it has nothing to learn.
+            sending.finish().ok();
+            Ok(FetchEnd::Held)
+        }
+        Ok(Err(ContentError::NotProved { digest })) => {
             tracing::warn!(%digest, "a part that arrived is not of the contents");
             stream::refuse(&mut sending, &mut receiving, Refused::Wrong);
             Err(Broken::Wrong)
         }
-        Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(passed.err().unwrap_or(Stop::Cut).into())
+        Ok(Err(error)) => {
+            stream::refuse(&mut sending, &mut receiving, Refused::Disk);
+            Err(disk(&error))
         }
-        Err(error) => Err(disk(&error)),
+        Err(stop) => Err(stop.into()),
     }
 }
 
-/// Hands what comes on the stream to the thread that takes it in, until the stream ends or the thread has enough.
-async fn pass(stream: &mut RecvStream, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), Stop> {
-    loop {
-        let mut piece = Vec::with_capacity(CHUNK_BYTES);
-        let mut more = More::Came;
-        while more == More::Came && piece.len() < CHUNK_BYTES {
-            let most = (CHUNK_BYTES - piece.len()) as u64;
-            more = stream::read_more(stream, most, &mut piece).await?;
+/// Hands what comes on the stream to the thread that takes it in, until there is a verdict.
+async fn pass(
+    stream: &mut RecvStream,
+    outlet: &mut Outlet,
+) -> Result<Result<(), ContentError>, Stop> {
+    let mut more = More::Came;
+    while more == More::Came {
+        let mut bytes = Vec::with_capacity(CHUNK_BYTES);
+        while more == More::Came && bytes.len() < CHUNK_BYTES {
+            let most = (CHUNK_BYTES - bytes.len()) as u64;
+            tokio::select! {
+                biased;
+                verdict = &mut outlet.verdict => return verdict.map_err(|_| Stop::Cut),
+                came = stream::read_more(stream, most, &mut bytes) => more = came?,
+            }
         }
-        if pieces.send(piece).await.is_err() || more == More::End {
-            return Ok(());
-        }
+        outlet.hand(Some(bytes)).await;
+    }
+    outlet.hand(None).await;
+    (&mut outlet.verdict).await.map_err(|_| Stop::Cut)
+}
+
+impl Outlet {
+    async fn hand(&self, bytes: Option<Vec<u8>>) {
+        let piece = Piece {
+            stream: self.number,
+            bytes,
+        };
+        // The thread ends before its outlets only if it panicked, and then there is no verdict either.
+        self.pieces.send(piece).await.ok();
     }
 }
 
@@ -160,36 +232,6 @@ async fn pass(stream: &mut RecvStream, pieces: mpsc::Sender<Vec<u8>>) -> Result<
 fn disk(error: &ContentError) -> Broken {
     tracing::warn!(why = %error, "large contents could not be kept");
     Broken::Disk
-}
-
-/// Pieces of a stream as one reader, for a thread.
-struct Pieces {
-    receiver: mpsc::Receiver<Vec<u8>>,
-    piece: io::Cursor<Vec<u8>>,
-}
-
-impl Pieces {
-    fn new(receiver: mpsc::Receiver<Vec<u8>>) -> Pieces {
-        Pieces {
-            receiver,
-            piece: io::Cursor::default(),
-        }
-    }
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.piece.read(buffer)?;
-            if read > 0 || buffer.is_empty() {
-                return Ok(read);
-            }
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.piece = io::Cursor::new(piece),
-                None => return Ok(0),
-            }
-        }
-    }
 }
 
 /// Divides what is missing among the streams, none of them less than is worth a request.
@@ -259,7 +301,7 @@ pub(super) async fn send(
         .await
         .map_err(|error| unread(&error))?;
         if !read.is_empty() {
-            stream::write(sending, &read).await?;
+            stream::pour(sending, read).await?;
         } else if let Some(news) = &mut news {
             // What comes next has not arrived here; if nothing does, it is not to be had.
             within(STILL, news.changed())

@@ -74,7 +74,8 @@ async fn respond(
         Request::Parts { digest, groups } => {
             let mut sent = parts::send(digest, &groups, shelf, sending).await;
             if sent.is_ok() {
-                sent = stream::farewell(sending).await.map_err(Into::into);
+                sending.finish().ok();
+                sent = stream::verdict(receiving).await.map_err(Into::into);
             }
             if let Err(Unanswered::Theirs(Stop::Refused(Refused::Wrong))) = sent {
                 shelf.doubt(digest).await;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use muster_proto::wire::bulk::{REQUEST_BYTES_MAX, Request};
-use quinn::{ReadError, ReadExactError, RecvStream, SendStream, VarInt};
+use quinn::{ReadError, ReadExactError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::time::timeout;
 
 use super::STILL;
@@ -123,13 +124,11 @@ pub(crate) async fn read_more(
     Ok(More::Came)
 }
 
-/// Ends a stream and waits until the peer has all of it, or says that it has no use for it.
-pub(crate) async fn farewell(stream: &mut SendStream) -> Result<(), Stop> {
-    stream.finish().map_err(|_| Stop::Cut)?;
-    match within(STILL, stream.stopped()).await? {
-        Ok(None) => Ok(()),
-        Ok(Some(code)) => Err(Refused::of(code).map_or(Stop::Cut, Stop::Refused)),
-        Err(_) => Err(Stop::Cut),
+/// Waits for what the peer says of what it was sent: it ends its half of the stream, or gives the transfer up.
+pub(crate) async fn verdict(stream: &mut RecvStream) -> Result<(), Stop> {
+    match read_more(stream, 1, &mut Vec::new()).await? {
+        More::End => Ok(()),
+        More::Came => Err(Stop::Protocol),
     }
 }
 
@@ -142,18 +141,32 @@ pub(crate) async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Res
     }
 }
 
+/// Writes `bytes` without copying them; each piece that the stream takes must move within the deadline.
+pub(crate) async fn pour(stream: &mut SendStream, bytes: Vec<u8>) -> Result<(), Stop> {
+    let mut bytes = [Bytes::from(bytes)];
+    while !bytes[0].is_empty() {
+        let written = within(STILL, stream.write_chunks(&mut bytes)).await?;
+        written.map_err(write_stop)?;
+    }
+    Ok(())
+}
+
 /// Writes `bytes`, in pieces small enough that each must move within the deadline.
 pub(crate) async fn write(stream: &mut SendStream, bytes: &[u8]) -> Result<(), Stop> {
     for piece in bytes.chunks(super::CHUNK_BYTES) {
-        match within(STILL, stream.write_all(piece)).await? {
-            Ok(()) => {}
-            Err(quinn::WriteError::Stopped(code)) => {
-                return Err(Refused::of(code).map_or(Stop::Cut, Stop::Refused));
-            }
-            Err(_) => return Err(Stop::Cut),
-        }
+        let written = within(STILL, stream.write_all(piece)).await?;
+        written.map_err(write_stop)?;
     }
     Ok(())
+}
+
+fn write_stop(error: WriteError) -> Stop {
+    match error {
+        WriteError::Stopped(code) => Refused::of(code).map_or(Stop::Cut, Stop::Refused),
+        WriteError::ConnectionLost(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+            Stop::Cut
+        }
+    }
 }
 
 fn read_stop(error: ReadError) -> Stop {

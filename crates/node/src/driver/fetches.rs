@@ -9,7 +9,7 @@ use crate::bulk::{PACK_BYTES, PACK_FILES, SMALL_BYTES, Wanted};
 
 /// The fetches a machine asked for and has not heard the end of; pure bookkeeping.
 #[derive(Debug, Default)]
-pub(super) struct Fetches {
+pub(crate) struct Fetches {
     queues: BTreeMap<LinkId, Queue>,
     /// Every digest on its way from anybody, links that are gone included.
     under_way: BTreeMap<Digest, UnderWay>,
@@ -38,14 +38,14 @@ struct UnderWay {
 
 /// Contents to be asked for on one stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) link: LinkId,
-    pub(super) wanted: Vec<Wanted>,
+pub(crate) struct Order {
+    pub(crate) link: LinkId,
+    pub(crate) wanted: Vec<Wanted>,
 }
 
 impl Fetches {
     /// The machine wants contents from the peer of `link`.
-    pub(super) fn want(&mut self, link: LinkId, wanted: Wanted) {
+    pub(crate) fn want(&mut self, link: LinkId, wanted: Wanted) {
         let under_way = self.under_way.entry(wanted.digest).or_default();
         under_way.fetches += 1;
         under_way.forget = false;
@@ -57,7 +57,7 @@ impl Fetches {
     }
 
     /// The machine needs contents no longer: those on their way go when they have come.
-    pub(super) fn forget(&mut self, digest: Digest) {
+    pub(crate) fn forget(&mut self, digest: Digest) {
         match self.under_way.get_mut(&digest) {
             Some(under_way) => under_way.forget = true,
             None => {
@@ -67,7 +67,7 @@ impl Fetches {
     }
 
     /// What can be begun; call until there is none.
-    pub(super) fn next_order(&mut self) -> Option<Order> {
+    pub(crate) fn next_order(&mut self) -> Option<Order> {
         while let Some(link) = self.touched.first().copied() {
             if let Some(queue) = self.queues.get_mut(&link)
                 && queue.streams < STREAMS_MAX
@@ -82,7 +82,7 @@ impl Fetches {
     }
 
     /// An order has ended; returns what the machine is to be told, which is nothing if the link is gone.
-    pub(super) fn ended(
+    pub(crate) fn ended(
         &mut self,
         link: LinkId,
         ends: Vec<(Digest, FetchEnd)>,
@@ -102,7 +102,7 @@ impl Fetches {
     }
 
     /// A link is gone; returns what the machine still waits for from it, once for each time it asked.
-    pub(super) fn abandon(&mut self, link: LinkId) -> Vec<Digest> {
+    pub(crate) fn abandon(&mut self, link: LinkId) -> Vec<Digest> {
         let Some(queue) = self.queues.remove(&link) else {
             return Vec::new();
         };
@@ -114,17 +114,17 @@ impl Fetches {
     }
 
     /// Takes what is to be removed.
-    pub(super) fn take_forgotten(&mut self) -> Vec<Digest> {
+    pub(crate) fn take_forgotten(&mut self) -> Vec<Digest> {
         std::mem::take(&mut self.forgotten).into_iter().collect()
     }
 
     /// Gives back what could not be removed yet.
-    pub(super) fn put_back(&mut self, digests: Vec<Digest>) {
+    pub(crate) fn put_back(&mut self, digests: Vec<Digest>) {
         self.forgotten.extend(digests);
     }
 
     /// Whether something waits to be removed.
-    pub(super) fn has_forgotten(&self) -> bool {
+    pub(crate) fn has_forgotten(&self) -> bool {
         !self.forgotten.is_empty()
     }
 

@@ -11,8 +11,23 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 use super::{EndpointError, Kind};
 use crate::identity::Credentials;
 
-/// A server that asks every client for a certificate of our authority.
+/// A QUIC server that asks every client for a certificate of our authority.
 pub(super) fn server(credentials: &Credentials) -> Result<Arc<QuicServerConfig>, EndpointError> {
+    let config = QuicServerConfig::try_from(server_config(credentials)?)?;
+    Ok(Arc::new(config))
+}
+
+/// A QUIC client that shows its certificate and accepts a server of our authority.
+pub(super) fn client(
+    credentials: &Credentials,
+    kind: Kind,
+) -> Result<Arc<QuicClientConfig>, EndpointError> {
+    let config = QuicClientConfig::try_from(client_config(credentials, kind)?)?;
+    Ok(Arc::new(config))
+}
+
+/// The same server for any transport.
+pub(crate) fn server_config(credentials: &Credentials) -> Result<ServerConfig, EndpointError> {
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots(credentials)?), provider())
             .build()?;
@@ -25,14 +40,14 @@ pub(super) fn server(credentials: &Credentials) -> Result<Arc<QuicServerConfig>,
     config.max_early_data_size = 0;
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Arc::new(QuicServerConfig::try_from(config)?))
+    Ok(config)
 }
 
-/// A client that shows its certificate and accepts a server of our authority.
-pub(super) fn client(
+/// The same client for any transport.
+pub(crate) fn client_config(
     credentials: &Credentials,
     kind: Kind,
-) -> Result<Arc<QuicClientConfig>, EndpointError> {
+) -> Result<ClientConfig, EndpointError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])?
         .with_root_certificates(roots(credentials)?)
@@ -40,7 +55,7 @@ pub(super) fn client(
     config.alpn_protocols = vec![kind.alpn().to_vec()];
     config.enable_early_data = false;
     config.resumption = Resumption::disabled();
-    Ok(Arc::new(QuicClientConfig::try_from(config)?))
+    Ok(config)
 }
 
 fn roots(credentials: &Credentials) -> Result<RootCertStore, rustls::Error> {

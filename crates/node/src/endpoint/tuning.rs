@@ -10,6 +10,7 @@ use quinn::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::congestion::ByDistance;
 use super::{EndpointError, Kind};
 
 /// When a handshake is given up. It takes two round trips; ten seconds bear ten losses in a row and still bound
@@ -126,6 +127,7 @@ pub(super) fn transport(route: Route, streams: Streams) -> TransportConfig {
         .max_concurrent_bidi_streams(streams.bidirectional)
         .max_concurrent_uni_streams(streams.unidirectional)
         .datagram_receive_buffer_size(None)
+        .congestion_controller_factory(Arc::new(ByDistance))
         .mtu_discovery_config(Some(mtu));
     config
 }

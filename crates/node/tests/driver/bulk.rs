@@ -130,8 +130,11 @@ async fn tell(
             () = &mut heard => return,
             stream = bulk.accept() => stream.expect("a request"),
         };
-        let request = receiving.read_to_end(1_000).await.expect("all of it");
-        let Some(Request::Parts { digest, groups }) = Request::decode(&request[4..]) else {
+        let mut length = [0; 4];
+        receiving.read_exact(&mut length).await.expect("a length");
+        let mut request = vec![0; u32::from_le_bytes(length) as usize];
+        receiving.read_exact(&mut request).await.expect("a request");
+        let Some(Request::Parts { digest, groups }) = Request::decode(&request) else {
             panic!("large contents are asked for in parts");
         };
         let range = |groups: &Groups| {

@@ -5,15 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bao_tree::io::sync::{DecodeResponseIter, OutboardMut};
-use bao_tree::io::{BaoContentItem, DecodeError};
 use bao_tree::iter::{BaoChunk, ResponseIter};
 use bao_tree::{ChunkNum, ChunkRanges};
 use blake3::Hash;
@@ -21,7 +19,8 @@ use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_ro
 use muster_proto::Digest;
 use muster_proto::wire::bulk::GROUP_BYTES;
 
-use super::proof::{GROUP_CHUNKS_LOG, PAIR_BYTES, PROOF_MODE, Pairs, Shape};
+use super::proof::{GROUP_CHUNKS_LOG, PAIR_BYTES, PROOF_MODE, Shape};
+use super::taking::Taking;
 use super::writer::{is_ours, move_into};
 use super::{ContentError, ContentStore, Use};
 
@@ -53,45 +52,10 @@ impl Partial {
         missing.boundaries().chunks(2).map(range).collect()
     }
 
-    /// Takes in the groups `ranges` with their proofs from `stream`, each as soon as it is proved.
-    ///
-    /// `arrived` is told of the bytes of every group that has been written.
-    ///
-    /// # Errors
-    /// [`ContentError::NotProved`] at the first group that does not belong here; the disk; the stream, as
-    /// [`ContentError::Disk`]. What came before stays.
-    pub fn take_in(
-        &self,
-        ranges: &[Range<u64>],
-        stream: impl Read,
-        mut arrived: impl FnMut(u64),
-    ) -> Result<(), ContentError> {
-        let mut pairs = Pairs {
-            shape: self.shape,
-            file: &self.pairs,
-        };
-        let chunks = self.shape.chunks(ranges);
-        let items = DecodeResponseIter::new(self.shape.root(), self.shape.tree(), stream, &chunks);
-        for item in items {
-            let item = item.map_err(|error| match error {
-                DecodeError::ParentHashMismatch(_) | DecodeError::LeafHashMismatch(_) => {
-                    self.wrong()
-                }
-                cut @ (DecodeError::ParentNotFound(_) | DecodeError::LeafNotFound(_)) => {
-                    ContentError::Disk(cut.into())
-                }
-                DecodeError::Io(error) => ContentError::Disk(error),
-            })?;
-            match item {
-                BaoContentItem::Parent(parent) => pairs.save(parent.node, &parent.pair)?,
-                BaoContentItem::Leaf(leaf) => {
-                    self.contents.write_all_at(&leaf.data, leaf.offset)?;
-                    self.mark(ChunkNum::full_chunks(leaf.offset));
-                    arrived(leaf.data.len() as u64);
-                }
-            }
-        }
-        Ok(())
+    /// Begins to take in the groups `ranges` with their proofs; several such streams may run side by side.
+    pub fn taking(self: &Arc<Self>, ranges: &[Range<u64>]) -> Taking {
+        let items = ResponseIter::new(self.shape.tree(), self.shape.chunks(ranges));
+        Taking::new(Arc::clone(self), items)
     }
 
     pub(super) fn contents(&self) -> &File {
@@ -110,18 +74,23 @@ impl Partial {
         Ok(pair.iter().any(|byte| *byte != 0).then_some(pair))
     }
 
+    /// Keeps pairs that have been proved, from `place` on.
+    pub(super) fn keep_pairs(&self, place: u64, pairs: &[u8]) -> io::Result<()> {
+        self.pairs.write_all_at(pairs, place)
+    }
+
     fn here(&self) -> MutexGuard<'_, ChunkRanges> {
         // Ranges are added in one step, so a poisoned lock is as good as a sound one.
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the group that begins with chunk `start` is here.
-    fn mark(&self, start: ChunkNum) {
+    pub(super) fn mark(&self, start: ChunkNum) {
         let group = start.0 >> GROUP_CHUNKS_LOG;
         *self.here() |= self.shape.run(&(group..group + 1));
     }
 
-    fn wrong(&self) -> ContentError {
+    pub(super) fn wrong(&self) -> ContentError {
         ContentError::NotProved {
             digest: self.shape.digest,
         }
@@ -287,14 +256,14 @@ impl ContentStore {
     }
 }
 
-fn halves(pair: [u8; PAIR_BYTES]) -> (Hash, Hash) {
+pub(super) fn halves(pair: [u8; PAIR_BYTES]) -> (Hash, Hash) {
     let (mut left, mut right) = ([0; 32], [0; 32]);
     left.copy_from_slice(&pair[..32]);
     right.copy_from_slice(&pair[32..]);
     (Hash::from_bytes(left), Hash::from_bytes(right))
 }
 
-fn parent((left, right): &(Hash, Hash), is_root: bool) -> Hash {
+pub(super) fn parent((left, right): &(Hash, Hash), is_root: bool) -> Hash {
     let (left, right) = (left.as_bytes(), right.as_bytes());
     if is_root {
         merge_subtrees_root(left, right, Mode::Hash)
@@ -303,7 +272,7 @@ fn parent((left, right): &(Hash, Hash), is_root: bool) -> Hash {
     }
 }
 
-fn leaf(start: ChunkNum, bytes: &[u8], is_root: bool) -> Hash {
+pub(super) fn leaf(start: ChunkNum, bytes: &[u8], is_root: bool) -> Hash {
     if is_root {
         return blake3::hash(bytes);
     }

@@ -98,7 +98,8 @@ impl ContentStore {
         })
     }
 
-    fn object(&self, digest: Digest) -> Result<Source, ContentError> {
+    /// Opens an object.
+    pub(super) fn object(&self, digest: Digest) -> Result<Source, ContentError> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match Source::open(&self.path(digest), flags) {
             Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {

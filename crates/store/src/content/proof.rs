@@ -8,7 +8,7 @@
 //! The pairs of an object are in `proofs/a/<digest>`, computed when they are first asked for; 64 bytes a group.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -20,11 +20,10 @@ use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges, TreeNode};
 use blake3::Hash;
 use muster_proto::Digest;
 use muster_proto::wire::bulk::GROUP_BYTES;
-use rustix::fs::OFlags;
 
 use super::partial::Partial;
 use super::writer::Draft;
-use super::{ContentError, ContentStore, READ_BYTES, Source};
+use super::{ContentError, ContentStore, READ_BYTES};
 
 /// Contents as a tree: their digest and their length, which a peer may have said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +89,7 @@ pub struct Proving {
 /// Where the parts come from.
 #[derive(Debug)]
 enum Origin {
-    Object { contents: File, pairs: File },
+    Object { contents: File, pairs: Window },
     Partial(Arc<Partial>),
 }
 
@@ -128,51 +127,130 @@ impl Proving {
     /// The disk.
     pub fn read(&mut self, least: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(least + GROUP_BYTES as usize);
+        let mut gaps = Gaps::default();
         while bytes.len() < least
             && let Some(item) = &self.next
         {
-            let is_here = match item {
+            match item {
                 BaoChunk::Parent { node, .. } => {
                     let place = self.shape.place_of(*node).unwrap_or_default();
-                    self.origin.pair(place, &mut bytes)?
+                    let Some(pair) = self.origin.pair(place)? else {
+                        break;
+                    };
+                    bytes.extend_from_slice(&pair);
                 }
                 BaoChunk::Leaf {
                     start_chunk, size, ..
-                } => self.origin.leaf(*start_chunk, *size, &mut bytes)?,
-            };
-            if !is_here {
-                break;
+                } => {
+                    if !self.origin.has(*start_chunk) {
+                        break;
+                    }
+                    let at = bytes.len();
+                    bytes.resize(at + size, 0);
+                    if !gaps.add(start_chunk.to_bytes(), at..at + size) {
+                        gaps.fill(self.origin.contents(), &mut bytes)?;
+                        gaps.add(start_chunk.to_bytes(), at..at + size);
+                    }
+                }
             }
             self.next = self.items.next();
         }
+        gaps.fill(self.origin.contents(), &mut bytes)?;
         Ok(bytes)
     }
 }
 
 impl Origin {
-    fn pair(&self, place: u64, bytes: &mut Vec<u8>) -> io::Result<bool> {
-        let mut pair = [0; PAIR_BYTES];
+    fn pair(&mut self, place: u64) -> io::Result<Option<[u8; PAIR_BYTES]>> {
         match self {
-            Origin::Object { pairs, .. } => pairs.read_exact_at(&mut pair, place)?,
-            Origin::Partial(partial) => match partial.pair(place)? {
-                Some(found) => pair = found,
-                None => return Ok(false),
-            },
+            Origin::Object { pairs, .. } => pairs.pair(place).map(Some),
+            Origin::Partial(partial) => partial.pair(place),
         }
-        bytes.extend_from_slice(&pair);
-        Ok(true)
     }
 
-    fn leaf(&self, start: ChunkNum, size: usize, bytes: &mut Vec<u8>) -> io::Result<bool> {
-        let contents = match self {
+    fn has(&self, start: ChunkNum) -> bool {
+        match self {
+            Origin::Object { .. } => true,
+            Origin::Partial(partial) => partial.has(start),
+        }
+    }
+
+    fn contents(&self) -> &File {
+        match self {
             Origin::Object { contents, .. } => contents,
-            Origin::Partial(partial) if partial.has(start) => partial.contents(),
-            Origin::Partial(_) => return Ok(false),
-        };
-        let filled = bytes.len();
-        bytes.resize(filled + size, 0);
-        contents.read_exact_at(&mut bytes[filled..], start.to_bytes())?;
-        Ok(true)
+            Origin::Partial(partial) => partial.contents(),
+        }
+    }
+}
+
+/// A file of pairs, of which the part last looked at is at hand: they are asked for almost in order.
+#[derive(Debug)]
+struct Window {
+    file: File,
+    begins: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    fn pair(&mut self, place: u64) -> io::Result<[u8; PAIR_BYTES]> {
+        let is_here = place >= self.begins
+            && place + PAIR_BYTES as u64 <= self.begins + self.bytes.len() as u64;
+        if !is_here {
+            self.begins = place;
+            self.bytes.resize(WINDOW_BYTES, 0);
+            let count = self.file.read_at(&mut self.bytes, place)?;
+            self.bytes.truncate(count);
+        }
+        let at = (place - self.begins) as usize;
+        let pair = self.bytes.get(at..at + PAIR_BYTES);
+        let pair = pair.and_then(|pair| pair.try_into().ok());
+        pair.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Places among other bytes for groups that follow each other in the contents, to be read in one go.
+#[derive(Default)]
+struct Gaps {
+    begins: u64,
+    bytes: u64,
+    places: Vec<Range<usize>>,
+}
+
+impl Gaps {
+    /// Adds the place of a group, unless it does not follow those that are there.
+    fn add(&mut self, offset: u64, place: Range<usize>) -> bool {
+        if self.places.is_empty() {
+            (self.begins, self.bytes) = (offset, 0);
+        }
+        let follows = offset == self.begins + self.bytes && self.places.len() < GAPS_MAX;
+        if follows {
+            self.bytes += place.len() as u64;
+            self.places.push(place);
+        }
+        follows
+    }
+
+    fn fill(&mut self, contents: &File, bytes: &mut [u8]) -> io::Result<()> {
+        let (mut left, mut at) = (bytes, 0);
+        let mut slices = Vec::with_capacity(self.places.len());
+        for place in self.places.drain(..) {
+            let (_, rest) = left.split_at_mut(place.start - at);
+            let (slice, rest) = rest.split_at_mut(place.len());
+            slices.push(IoSliceMut::new(slice));
+            (left, at) = (rest, place.end);
+        }
+        let (mut offset, mut slices) = (self.begins, &mut slices[..]);
+        let end = self.begins + self.bytes;
+        while offset < end {
+            let count = rustix::io::preadv(contents, slices, offset)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            offset += count as u64;
+            IoSliceMut::advance_slices(&mut slices, count);
+        }
+        self.bytes = 0;
+        Ok(())
     }
 }
 
@@ -184,22 +262,35 @@ impl ContentStore {
     /// # Errors
     /// [`ContentError::Absent`]; [`ContentError::WrongDigest`] if it has rotted: it is removed then, and counted.
     pub fn prove(&self, digest: Digest, ranges: &[Range<u64>]) -> Result<Proving, ContentError> {
-        let source = match Source::open(&self.path(digest), OFlags::NOFOLLOW | OFlags::NONBLOCK) {
-            Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ContentError::Absent { digest });
+        let (mut contents, mut shape, mut pairs) = self.proved(digest)?;
+        if pairs.is_none() {
+            let _alone = self.proving.lock();
+            // Somebody else may have done it, or found that it has rotted.
+            (contents, shape, pairs) = self.proved(digest)?;
+            if pairs.is_none() {
+                pairs = Some(self.make_proof(&contents, shape)?);
             }
-            opened => opened?,
+        }
+        let pairs = Window {
+            file: pairs.ok_or(ContentError::Absent { digest })?,
+            begins: 0,
+            bytes: Vec::new(),
         };
+        let origin = Origin::Object { contents, pairs };
+        Ok(Proving::new(shape, ranges, origin))
+    }
+
+    /// Opens an object, and its pairs if they are there.
+    fn proved(&self, digest: Digest) -> Result<(File, Shape, Option<File>), ContentError> {
+        let source = self.object(digest)?;
         let bytes = source.stamp.size;
         let shape = Shape { digest, bytes };
         let pairs = match File::open(self.proof_path(digest)) {
-            Ok(pairs) if pairs.metadata()?.len() == shape.pairs_bytes() => pairs,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            Ok(_) | Err(_) => self.make_proof(&source.file, shape)?,
+            Ok(pairs) => (pairs.metadata()?.len() == shape.pairs_bytes()).then_some(pairs),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
         };
-        let contents = source.file;
-        let origin = Origin::Object { contents, pairs };
-        Ok(Proving::new(shape, ranges, origin))
+        Ok((source.file, shape, pairs))
     }
 
     /// Computes the pairs of an object from its bytes.
@@ -224,9 +315,9 @@ impl ContentStore {
 }
 
 /// A file of pairs that is being filled.
-pub(super) struct Pairs<'a> {
-    pub(super) shape: Shape,
-    pub(super) file: &'a File,
+struct Pairs<'a> {
+    shape: Shape,
+    file: &'a File,
 }
 
 impl OutboardMut for Pairs<'_> {
@@ -249,6 +340,10 @@ impl OutboardMut for Pairs<'_> {
 pub(super) const GROUP_CHUNKS_LOG: u8 = 4;
 /// Bytes of a pair of hashes.
 pub(super) const PAIR_BYTES: usize = 64;
+/// Bytes of pairs that are read at once.
+const WINDOW_BYTES: usize = 16 << 10;
+/// Groups that are read at once: half a mebibyte.
+const GAPS_MAX: usize = 32;
 /// The permissions of a file of pairs: nobody but its owner has a use for it.
 pub(super) const PROOF_MODE: u32 = 0o400;
 
