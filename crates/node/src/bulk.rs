@@ -87,7 +87,7 @@ impl Lines {
         }
     }
 
-    /// The line to `peer`; waits up to `patience` for one.
+    /// The line to `peer`, if it stands; waits up to `patience` for one.
     pub(crate) async fn to(&self, peer: &Peer, patience: Duration) -> Option<Link> {
         let found = async {
             loop {
@@ -117,7 +117,8 @@ impl Lines {
     }
 
     fn get(&self, peer: &Peer) -> Option<Link> {
-        self.with(|standing| standing.by_peer.get(peer).map(|(_, link)| link.clone()))
+        let link = self.with(|standing| standing.by_peer.get(peer).map(|(_, link)| link.clone()));
+        link.filter(|link| !link.is_closed())
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Standing) -> T) -> T {

@@ -47,7 +47,7 @@ impl Arrival {
 
 /// Brings large contents from `peer`, going on where an earlier transfer ended.
 ///
-/// A connection that breaks is waited for and used again as long as every one brings something.
+/// A connection that breaks is waited for and used again, as long as some bring something.
 pub(super) async fn fetch(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wanted) -> FetchEnd {
     let Wanted { digest, bytes } = wanted;
     let arrival = match shelf.arrive(Shape { digest, bytes }).await {
@@ -57,17 +57,20 @@ pub(super) async fn fetch(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wan
             return FetchEnd::Failed;
         }
     };
-    while let Some(link) = lines.to(peer, LINE).await {
+    let mut barren = 0;
+    while barren < BARREN_MAX
+        && let Some(link) = lines.to(peer, LINE).await
+    {
         let before = *arrival.bytes.borrow();
         match bring(&link, shelf, &arrival).await {
             Ok(end) => return end,
             Err(stop) => {
                 let brought = *arrival.bytes.borrow() - before;
                 tracing::warn!(%peer, %digest, brought, why = %stop, "a transfer broke off");
-                let is_cut = matches!(stop, Broken::Stream(Stop::Cut | Stop::Still));
-                if !is_cut || brought == 0 {
+                if !matches!(stop, Broken::Stream(Stop::Cut | Stop::Still)) {
                     break;
                 }
+                barren = if brought == 0 { barren + 1 } else { 0 };
             }
         }
     }
@@ -336,6 +339,8 @@ impl Source {
 
 /// Streams that bring one file together: their windows hold a bandwidth-delay product of 8 MiB.
 const STREAMS: usize = 4;
+/// Connections in a row that bring nothing before a transfer is given up.
+const BARREN_MAX: u32 = 5;
 /// Groups that are worth a request of their own: a mebibyte.
 const SHARE_GROUPS_MIN: u64 = 64;
 /// Pieces of one stream that wait for the disk; a piece is a quarter of a mebibyte.

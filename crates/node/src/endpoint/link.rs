@@ -81,6 +81,11 @@ impl Link {
         self.connection.close(VarInt::from_u32(code as u32), b"");
     }
 
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
     /// Waits until the connection has ended, and says how.
     pub async fn closed(&self) -> Ending {
         self.connection.closed().await.into()

@@ -76,8 +76,7 @@ impl Relay {
     /// # Errors
     /// No socket, or no thread.
     pub fn before(target: SocketAddr, seed: u64) -> io::Result<Relay> {
-        let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        front.set_nonblocking(true)?;
+        let front = socket()?;
         let address = front.local_addr()?;
         let shared = Arc::new(Mutex::new(Shared {
             conditions: Conditions::GOOD,
@@ -238,9 +237,8 @@ impl Network {
         if let Some(known) = self.flows.iter().position(|flow| flow.dialer == dialer) {
             return Some(known);
         }
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+        let socket = socket().ok()?;
         socket.connect(self.target).ok()?;
-        socket.set_nonblocking(true).ok()?;
         self.flows.push(Flow { dialer, socket });
         Some(self.flows.len() - 1)
     }
@@ -311,6 +309,17 @@ impl Network {
     }
 }
 
+/// A socket that does not wait and does not lose bursts.
+fn socket() -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.set_nonblocking(true)?;
+    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER_BYTES)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(&socket, BUFFER_BYTES)?;
+    Ok(socket)
+}
+
+/// What a socket holds, if the system lets it: a burst of either end's whole window.
+const BUFFER_BYTES: usize = 4 << 20;
 /// The longest that a datagram waits for a narrow path to be free, as long as routers at its ends would let it.
 pub const QUEUE: Span = Span(100_000);
 /// When a relay with nothing to do looks whether it is still wanted.

@@ -27,7 +27,10 @@ async fn a_transfer_that_is_cut_five_times_sends_little_again() {
     ask(&worker, link, digest, bytes.len()).await;
     for cut in 1..=5 {
         let until = bytes.len() as u64 * (cut * 19 - 7) / 100;
-        passes(&relay, until).await;
+        tokio::select! {
+            () = passes(&relay, until) => {}
+            end = end(&mut worker, digest) => panic!("{end:?} before cut {cut}"),
+        }
         // A newer connection of the same name has the older one closed.
         drop(world.dial(Role::Worker, "w", &master, Kind::Bulk).await);
     }
@@ -49,7 +52,10 @@ async fn a_receiver_that_dies_in_the_last_percent_goes_on_there() {
     let mut worker = behind(&world, "w", &relay);
     let (link, ..) = worker.hears_up().await;
     ask(&worker, link, digest, bytes.len()).await;
-    passes(&relay, bytes.len() as u64 * 99 / 100).await;
+    tokio::select! {
+        () = passes(&relay, bytes.len() as u64 * 99 / 100) => {}
+        end = end(&mut worker, digest) => panic!("{end:?} before the last percent"),
+    }
     drop(worker);
     let before = relay.passed().down;
 
