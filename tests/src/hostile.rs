@@ -347,7 +347,7 @@ fn submit(output: &str) -> Submit {
     Submit {
         session: 1,
         sequence: 1,
-        template: Box::new(template),
+        template: Arc::new(template),
         tasks: vec![TaskBody::default()],
     }
 }

@@ -59,8 +59,9 @@ impl Foreman {
             let order = lease.order.as_ref();
             order.is_some_and(|order| order.input(digest).is_some())
         };
-        let mut needing = self.leases.iter().filter(|(_, lease)| needs(lease));
-        let link = needing.find_map(|(key, _)| self.link_to(key.master));
+        let needing = self.leases.iter().filter(|(_, lease)| needs(lease));
+        let linked = needing.filter_map(|(key, _)| Some((*key, self.link_to(key.master)?)));
+        let link = linked.min().map(|(_, link)| link);
         if let (Some(bytes), Some(link)) = (self.cache.gone(digest, link), link) {
             out.push(Output::Fetch {
                 link,

@@ -13,8 +13,13 @@ use muster_proto::{
 };
 use muster_sched::cache::inputs;
 use muster_sched::{ChildId, ClassId, ClassSpec, Files, Placed, Want, Where};
+use rustc_hash::FxHashMap;
 
 use crate::{Effect, Event, Foreman};
+
+/// The leases by their tasks. A hash table, because several events of each task ask here, each of them far from the
+/// last; whoever walks it sorts what it finds.
+pub(crate) type Leases = FxHashMap<TaskKey, Lease>;
 
 /// The right to run an attempt.
 #[derive(Debug)]
@@ -219,7 +224,7 @@ impl Foreman {
             };
             let Some(order) = &lease.order else { continue };
             if self.crew.introduce(child, (master, order.id)) {
-                templates.push((order.id, (*order.template).clone()));
+                templates.push((order.id, order.template.clone()));
             }
             let body = order.body.clone();
             tasks.push(Assigned {
@@ -242,7 +247,9 @@ impl Foreman {
                 gate: Gate::Durable(self.safe),
             });
         };
-        for templates in cut(templates, |(_, template): &(_, Template)| template.weight()) {
+        for templates in cut(templates, |(_, template): &(_, Arc<Template>)| {
+            template.weight()
+        }) {
             send(templates, Vec::new());
         }
         for tasks in cut(tasks, |task| task.body.weight() + 40) {
@@ -341,25 +348,9 @@ impl Foreman {
     }
 
     pub(crate) fn check_leases(&self) {
-        for (key, lease) in &self.leases {
-            let leased = self.sched.lease(*key);
-            match lease.stage {
-                Stage::Leased { child } => assert_eq!(leased, Some(child), "{key} is leased"),
-                Stage::Staging { .. } | Stage::Ready => {
-                    assert_eq!(leased, None, "{key} is not leased")
-                }
-                Stage::Arriving => {
-                    let attempt = Attempt {
-                        key: *key,
-                        round: lease.round,
-                    };
-                    assert!(
-                        self.arriving.contains_key(&attempt),
-                        "{attempt} is arriving"
-                    );
-                }
-            }
-        }
+        self.leases
+            .iter()
+            .for_each(|(key, lease)| self.check_lease(*key, lease));
         for attempt in self.arriving.keys() {
             assert!(
                 !self.spool.results.contains_key(attempt),
@@ -367,10 +358,28 @@ impl Foreman {
             );
         }
     }
+
+    fn check_lease(&self, key: TaskKey, lease: &Lease) {
+        let leased = self.sched.lease(key);
+        match lease.stage {
+            Stage::Leased { child } => assert_eq!(leased, Some(child), "{key} is leased"),
+            Stage::Staging { .. } | Stage::Ready => assert_eq!(leased, None, "{key} is not leased"),
+            Stage::Arriving => {
+                let attempt = Attempt {
+                    key,
+                    round: lease.round,
+                };
+                assert!(
+                    self.arriving.contains_key(&attempt),
+                    "{attempt} is arriving"
+                );
+            }
+        }
+    }
 }
 
 /// Files of a lease for the scheduler.
-struct LeasedFiles<'a>(&'a BTreeMap<TaskKey, Lease>);
+struct LeasedFiles<'a>(&'a Leases);
 
 impl Files for LeasedFiles<'_> {
     fn each_file(&self, key: TaskKey, visit: &mut dyn FnMut(muster_proto::task::FileRef)) {

@@ -29,10 +29,10 @@ use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side}
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
 use muster_proto::wire::{CloseCode, Frame, Offer, StatusReply, TaskCounts};
-use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, TaskKey, Time};
+use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Time};
 use muster_sched::{Cache, Crew, Gates, Linger, Outbox, Sched};
 
-use crate::leases::Lease;
+use crate::leases::Leases;
 use crate::offers::Offers;
 use crate::results::{Arriving, Fetches};
 use crate::subordinates::Settling;
@@ -64,7 +64,7 @@ pub struct Foreman {
     superiors: BTreeMap<Peer, Superior>,
     by_link: BTreeMap<LinkId, Peer>,
     masters: BTreeMap<MasterId, Known>,
-    leases: BTreeMap<TaskKey, Lease>,
+    leases: Leases,
     arriving: BTreeMap<Attempt, Arriving>,
     /// Results whose files are all here and that are not spooled yet.
     landed: Vec<Attempt>,
@@ -113,7 +113,7 @@ impl Foreman {
             superiors: BTreeMap::new(),
             by_link: BTreeMap::new(),
             masters: BTreeMap::new(),
-            leases: BTreeMap::new(),
+            leases: Leases::default(),
             arriving: BTreeMap::new(),
             landed: Vec::new(),
             linger: Linger::default(),

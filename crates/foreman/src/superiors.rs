@@ -97,6 +97,8 @@ impl Foreman {
             },
             resources: lease.resources(),
         });
+        let mut held: Vec<Held> = held.collect();
+        held.sort_unstable_by_key(|held| held.attempt);
         let mut parts = cut(held, |_| 0);
         let last = parts.pop().unwrap_or_default();
         let settled = self.settling.is_none();
@@ -150,7 +152,7 @@ impl Foreman {
             });
         }
         for (id, template) in templates {
-            known.templates.insert(id, Arc::new(template));
+            known.templates.insert(id, template);
         }
         if self.spool.masters.get(&master) != Some(&peer) {
             self.record(Event::Met(master, peer.clone()), out);

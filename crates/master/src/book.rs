@@ -4,6 +4,7 @@
 //! book before it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use muster_proto::limits::SESSIONS_MAX;
 use muster_proto::outcome::{Outcome, Verdict};
@@ -57,7 +58,7 @@ pub struct OpenTask {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The template.
-    pub template: Template,
+    pub template: Arc<Template>,
     users: u64,
 }
 
@@ -162,7 +163,7 @@ impl Book {
             self.templates.insert(
                 *template,
                 Kept {
-                    template: (**contents).clone(),
+                    template: contents.clone(),
                     users: 0,
                 },
             );

@@ -8,6 +8,8 @@ use muster_proto::outcome::Outcome;
 use muster_proto::record::{read, write};
 use muster_proto::task::{TaskBody, Template};
 use muster_proto::{Epoch, MasterId, Peer, TaskId, TemplateId};
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// Something that happened and is dear or impossible to learn again.
@@ -46,7 +48,7 @@ pub struct Submitted {
     /// The template of all the tasks.
     pub template: TemplateId,
     /// Its contents, if this is its first use.
-    pub contents: Option<Box<Template>>,
+    pub contents: Option<Arc<Template>>,
     /// The number of the first task; the others follow.
     pub first: TaskId,
     /// The tasks.

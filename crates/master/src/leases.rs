@@ -131,7 +131,7 @@ impl Master {
                 gate: Gate::Durable(self.safe),
             });
         };
-        for templates in cut(news, |(_, template): &(_, Template)| template.weight()) {
+        for templates in cut(news, |(_, template): &(_, Arc<Template>)| template.weight()) {
             send(templates, Vec::new());
         }
         for tasks in cut(tasks, |task| task.body.weight() + 40) {
@@ -140,7 +140,7 @@ impl Master {
     }
 
     /// The templates of `tasks` that the child's link has not carried.
-    fn news_for(&mut self, child: ChildId, tasks: &[Assigned]) -> Vec<(TemplateId, Template)> {
+    fn news_for(&mut self, child: ChildId, tasks: &[Assigned]) -> Vec<(TemplateId, Arc<Template>)> {
         let mut news = Vec::new();
         let mut last = None;
         for task in tasks {

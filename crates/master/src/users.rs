@@ -131,7 +131,7 @@ impl Master {
             self.book
                 .templates
                 .get(known)
-                .is_some_and(|kept| kept.template == *template)
+                .is_some_and(|kept| kept.template == template)
         });
         let (template, contents) = match known {
             Some(known) => (known, None),

@@ -175,7 +175,7 @@ impl Client {
             let frame = Frame::from(Submit {
                 session: numbers.session,
                 sequence: numbers.sequence,
-                template: Box::new(template.clone()),
+                template: Arc::new(template.clone()),
                 tasks,
             });
             let sequence = numbers.sequence;

@@ -5,7 +5,7 @@
 //! has in hand beyond, so that it need not wait for a round trip. Whenever a seat becomes free an extra takes it,
 //! one of the same class first: the child will do just that before any news of it arrives.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 
 use muster_proto::limits::{HOARD, HOARD_PER_SLOT_MAX, LEASES_PER_CHILD_MAX};
@@ -397,8 +397,9 @@ pub(crate) struct Children {
     by_id: SeqMap<ChildId, u32>,
     joined: Option<NonZeroU32>,
     placeable: u64,
-    /// Every child once, by its last change: what a class has not seen since it last looked.
-    changes: BTreeSet<(u64, u32)>,
+    /// The changes in order, each with the number of its child: what a class has not seen since it last looked. Those
+    /// that a later change of the same child has overtaken are passed over, and dropped when they are the most.
+    changes: VecDeque<(u64, u32)>,
     change: u64,
     /// The last change that any class has seen; a child that changed later need not be noted again.
     seen: u64,
@@ -452,7 +453,6 @@ impl Children {
         };
         self.placeable -= u64::from(child.is_placeable());
         self.by_id.remove(&child.id);
-        self.changes.remove(&(child.changed, number));
         self.free.push(number);
     }
 
@@ -473,10 +473,13 @@ impl Children {
         if child.changed > seen {
             return;
         }
-        let before = std::mem::replace(&mut child.changed, change);
+        child.changed = change;
         self.change = change;
-        self.changes.remove(&(before, number));
-        self.changes.insert((change, number));
+        self.changes.push_back((change, number));
+        if self.changes.len() > 2 * self.children.len() + CHANGES_MIN {
+            let children = &self.children;
+            self.changes.retain(|change| is_last(children, *change));
+        }
     }
 
     /// The last change.
@@ -487,9 +490,10 @@ impl Children {
     /// The children that changed after `seen`, which the caller has seen with this.
     pub fn changed_since(&mut self, seen: u64) -> impl Iterator<Item = Seq> {
         self.seen = self.change;
-        self.changes
-            .range((seen + 1, 0)..)
-            .map(|(_, number)| (self.get(*number).joined, *number))
+        let from = self.changes.partition_point(|(change, _)| *change <= seen);
+        let changes = self.changes.range(from..).copied();
+        let last = changes.filter(|change| is_last(&self.children, *change));
+        last.map(|(_, number)| (self.get(number).joined, number))
     }
 
     /// How many can be given work.
@@ -540,20 +544,28 @@ impl Children {
             placeable as u64, self.placeable,
             "placeable children are counted"
         );
-        assert_eq!(
-            self.changes.len(),
-            self.by_id.len(),
-            "every child's last change is noted once"
+        assert!(
+            self.changes.iter().is_sorted(),
+            "changes are noted in order"
         );
         for child in self.iter() {
+            let change = (child.changed, child.number);
             assert!(
-                self.changes.contains(&(child.changed, child.number)),
+                self.changes.binary_search(&change).is_ok(),
                 "a child's last change is noted"
             );
         }
     }
 }
 
+/// Whether a change is the last of a child that is still known.
+fn is_last(children: &[Option<Child>], (change, number): (u64, u32)) -> bool {
+    let child = children[number as usize].as_ref();
+    child.is_some_and(|child| child.changed == change)
+}
+
+/// Changes that are kept however few children there are.
+const CHANGES_MIN: usize = 64;
 /// Work in hand that lasts no longer than this need not be kept back for others; a few round trips at a site.
 const TRIFLE: Span = Span::millis(10);
 /// The hoard from which on it is filled in batches.

@@ -240,11 +240,14 @@ fn shared<M, E>(
     );
 }
 
+/// Room for a record of one outcome, so that most are written without growing.
+const RECORD_BYTES: usize = 128;
+
 /// An output as the world takes it: its record as bytes, its local wish by `wish`.
 fn common<E: Record, C>(output: Output<E, C>, wish: impl Fn(C) -> Wish) -> Output<Vec<u8>, Wish> {
     match output {
         Output::Record(fact) => {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(RECORD_BYTES);
             fact.encode(&mut bytes);
             Output::Record(bytes)
         }

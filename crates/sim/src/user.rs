@@ -4,6 +4,7 @@
 //! watches again what it has not got, as the protocol asks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use muster_proto::machine::{Deadline, FetchEnd, Gate, Input, Machine, Output};
 use muster_proto::outcome::{Outcome, Verdict};
@@ -32,9 +33,9 @@ pub struct Script {
 #[derive(Clone, Debug)]
 pub enum Act {
     /// Submit these tasks.
-    Submit(Box<Template>, Vec<TaskBody>),
+    Submit(Arc<Template>, Vec<TaskBody>),
     /// Submit so many tasks that have all but one input in common.
-    SubmitMany(Box<Template>, Many),
+    SubmitMany(Arc<Template>, Many),
     /// Cancel every task, of those it knows, whose number leaves this remainder.
     Cancel {
         /// The divisor.

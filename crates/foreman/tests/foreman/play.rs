@@ -222,7 +222,7 @@ impl Play {
             Assign {
                 master,
                 epoch: Epoch(epoch),
-                templates: vec![(TemplateId(1), template())],
+                templates: vec![(TemplateId(1), Arc::new(template()))],
                 tasks,
             },
         );

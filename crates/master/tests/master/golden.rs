@@ -2,6 +2,7 @@
 //! is written when `MUSTER_GOLDEN=write` is set; one that is there is never changed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use muster_master::{Event, Opened, Submitted};
 use muster_proto::machine::{BadRecord, Record};
@@ -44,7 +45,7 @@ fn submitted() -> Event {
         session: 5,
         sequence: 2,
         template: TemplateId(1),
-        contents: Some(Box::new(template(3))),
+        contents: Some(Arc::new(template(3))),
         first: TaskId(10),
         tasks: vec![TaskBody::default(); 2],
     })

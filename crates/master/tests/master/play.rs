@@ -281,7 +281,7 @@ impl Play {
             Submit {
                 session: 5,
                 sequence,
-                template: Box::new(template),
+                template: Arc::new(template),
                 tasks,
             },
         );

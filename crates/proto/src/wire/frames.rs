@@ -1,5 +1,7 @@
 //! The frames themselves, schema 1 of each.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Attempt, Epoch, MasterId, TaskId, TemplateId, Try};
@@ -144,7 +146,7 @@ pub struct Assign {
     /// That master's epoch; a smaller one than seen before is fenced off.
     pub epoch: Epoch,
     /// Templates the tasks refer to and the link has not carried before.
-    pub templates: Vec<(TemplateId, Template)>,
+    pub templates: Vec<(TemplateId, Arc<Template>)>,
     /// The tasks.
     pub tasks: Vec<Assigned>,
 }
@@ -235,7 +237,7 @@ pub struct Submit {
     /// Counted from 1 within the session; one submit is under way at a time.
     pub sequence: u64,
     /// What the tasks have in common; an equal one of an earlier submit is recognised.
-    pub template: Box<Template>,
+    pub template: Arc<Template>,
     /// The tasks.
     pub tasks: Vec<TaskBody>,
 }

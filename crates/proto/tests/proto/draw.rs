@@ -393,7 +393,7 @@ impl Draw {
         Submit {
             session: self.number(),
             sequence: self.number(),
-            template: Box::new(self.template()),
+            template: Arc::new(self.template()),
             tasks: self.many(20, Self::body),
         }
     }
@@ -402,7 +402,9 @@ impl Draw {
         Assign {
             master,
             epoch: Epoch(self.small()),
-            templates: self.many(4, |draw| (TemplateId(draw.small()), draw.template())),
+            templates: self.many(4, |draw| {
+                (TemplateId(draw.small()), Arc::new(draw.template()))
+            }),
             tasks: self.many(20, Self::assigned),
         }
     }

@@ -371,7 +371,7 @@ fn names_in_templates_hold_no_control_characters() {
         let submit = |template| Submit {
             session: 1,
             sequence: 1,
-            template: Box::new(template),
+            template: Arc::new(template),
             tasks: Vec::new(),
         };
         let mut category = template(Algorithm::FirstCome);
@@ -484,7 +484,7 @@ fn declared_lengths_that_no_file_has_are_refused() {
         let submit = |template, tasks| Submit {
             session: 1,
             sequence: 1,
-            template: Box::new(template),
+            template: Arc::new(template),
             tasks,
         };
         refused(submit(shared, Vec::new()), "an input of the template");
@@ -502,7 +502,7 @@ fn a_template_needs_something_to_run() {
     let submit = Submit {
         session: 1,
         sequence: 1,
-        template: Box::new(empty),
+        template: Arc::new(empty),
         tasks: Vec::new(),
     };
     refused(submit, "a program without a name");

@@ -207,7 +207,10 @@ fn assign() -> Frame {
     Frame::from(Assign {
         master: MASTER,
         epoch: Epoch(2),
-        templates: every.chain([(TemplateId(300), noop())]).collect(),
+        templates: every
+            .chain([(TemplateId(300), noop())])
+            .map(|(id, template)| (id, Arc::new(template)))
+            .collect(),
         tasks: vec![assigned(1, body()), assigned(2, TaskBody::default())],
     })
 }
@@ -302,7 +305,7 @@ fn submit() -> Frame {
     Frame::from(Submit {
         session: 0xfeed,
         sequence: 3,
-        template: Box::new(template(Algorithm::FirstCome)),
+        template: Arc::new(template(Algorithm::FirstCome)),
         tasks: vec![body(), TaskBody::default()],
     })
 }

@@ -193,7 +193,7 @@ impl Cache {
         *epoch = assign.epoch;
         for (id, template) in &assign.templates {
             self.templates
-                .insert((to, assign.master, *id), Arc::new(template.clone()));
+                .insert((to, assign.master, *id), template.clone());
         }
         for task in &assign.tasks {
             let key = TaskKey {

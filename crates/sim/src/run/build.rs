@@ -1,6 +1,7 @@
 //! From a scenario to a world with masters, foremen and users in it, and pools that will bring workers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use muster_proto::limits::BATCH_MAX;
 use muster_proto::task::{
@@ -321,7 +322,7 @@ fn numbered(kind: &str, count: u32, n: u32) -> String {
 
 /// What a user submits of one body of work, in as many submits as it takes.
 fn submits(n: usize, work: &WorkSpec, session: u64) -> impl Iterator<Item = (Time, user::Act)> {
-    let template = Box::new(template(n, work));
+    let template = Arc::new(template(n, work));
     let (own, at) = (work.own_input.0, Time(0) + work.at.0);
     let each = BATCH_MAX as u64 / if own > 0 { 2 } else { 1 };
     let tasks = work.tasks;

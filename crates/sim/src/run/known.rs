@@ -2,6 +2,8 @@
 //!
 //! The tasks keep their templates, their files and their policy; only their programs are played.
 
+use std::sync::Arc;
+
 use muster_proto::limits::{BATCH_MAX, BODY_BYTES_MAX};
 use muster_proto::outcome::Ran;
 use muster_proto::task::{Command, TaskBody, Template, Words};
@@ -53,7 +55,7 @@ impl KnownWork {
         }
         acts.push(bodies);
         let submit = |bodies| {
-            let act = Act::Submit(Box::new(template.clone()), bodies);
+            let act = Act::Submit(Arc::new(template.clone()), bodies);
             (Time(0) + self.at, act)
         };
         let acts = acts.into_iter().filter(|bodies| !bodies.is_empty());

@@ -3,6 +3,7 @@
 mod shared;
 
 use std::fmt;
+use std::sync::Arc;
 
 use muster_proto::task::{
     Algorithm, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template,
@@ -219,7 +220,7 @@ impl Casts {
                 for _ in 0..rng.between(1, profile.submits_max) {
                     let at = Time(rng.below(60_000_000));
                     let (template, tasks) = self.submit(rng, profile, largest);
-                    acts.push((at, Act::Submit(Box::new(template), tasks)));
+                    acts.push((at, Act::Submit(Arc::new(template), tasks)));
                 }
                 if rng.permille(400) {
                     let of = rng.between(2, 9);

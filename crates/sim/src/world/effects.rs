@@ -36,8 +36,13 @@ impl<B: Brain, O: Observer> World<B, O> {
     }
 
     fn write(&mut self, actor: ActorId, record: Vec<u8>) {
-        for _ in 0..self.copies(actor) {
-            self.actors[actor.0].home.journal.append(record.clone());
+        let copies = self.copies(actor);
+        let journal = &mut self.actors[actor.0].home.journal;
+        for _ in 1..copies {
+            journal.append(record.clone());
+        }
+        if copies > 0 {
+            journal.append(record);
         }
     }
 

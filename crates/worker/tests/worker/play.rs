@@ -1,5 +1,7 @@
 //! A worker on a stage: it is given inputs, its outputs are gathered, and its books are checked after every step.
 
+use std::sync::Arc;
+
 use muster_proto::machine::{FetchEnd, Input, Machine, Output, Side};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Report, ReturnedFile, Stream};
 use muster_proto::task::{Command, FileRef, InputFile, Policy, TaskBody, Template, Words};
@@ -152,7 +154,7 @@ impl Play {
             Assign {
                 master: MASTER,
                 epoch,
-                templates: vec![(TemplateId(1), template.clone())],
+                templates: vec![(TemplateId(1), Arc::new(template.clone()))],
                 tasks: tried.iter().map(task).collect(),
             },
         );

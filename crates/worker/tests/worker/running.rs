@@ -1,5 +1,7 @@
 //! From assignment to result.
 
+use std::sync::Arc;
+
 use muster_proto::limits::LINGER;
 use muster_proto::machine::{FetchEnd, Input};
 use muster_proto::outcome::{Failure, Loss, ReturnedFile};
@@ -46,7 +48,7 @@ fn what_does_not_fit_lets_smaller_ones_pass() {
         Assign {
             master: MASTER,
             epoch: Epoch(1),
-            templates: vec![(TemplateId(2), small)],
+            templates: vec![(TemplateId(2), Arc::new(small))],
             tasks: vec![Assigned {
                 task: TaskId(3),
                 round: round(1, 1),
@@ -80,7 +82,7 @@ fn greater_priority_starts_first() {
         Assign {
             master: MASTER,
             epoch: Epoch(1),
-            templates: vec![(TemplateId(2), urgent)],
+            templates: vec![(TemplateId(2), Arc::new(urgent))],
             tasks: vec![Assigned {
                 task: TaskId(2),
                 round: round(1, 1),

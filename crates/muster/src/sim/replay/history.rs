@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use muster_master::Event;
 use muster_proto::machine::Record;
@@ -25,14 +26,14 @@ pub struct History {
     pub submits: Vec<Submit>,
     /// How tasks ended.
     pub outcomes: BTreeMap<TaskId, Outcome>,
-    templates: BTreeMap<TemplateId, Template>,
+    templates: BTreeMap<TemplateId, Arc<Template>>,
 }
 
 /// Tasks of one template that were submitted one after the other.
 #[derive(Clone, Debug)]
 pub struct Submit {
     /// What they have in common.
-    pub template: Template,
+    pub template: Arc<Template>,
     /// The tasks, with their numbers.
     pub tasks: Vec<(TaskId, TaskBody)>,
     id: TemplateId,
@@ -80,7 +81,7 @@ impl History {
             }
             Event::Submitted(submitted) => {
                 if let Some(contents) = submitted.contents {
-                    self.templates.insert(submitted.template, *contents);
+                    self.templates.insert(submitted.template, contents);
                 }
                 let numbered = (submitted.first.0..).map(TaskId).zip(submitted.tasks);
                 let last = self.submits.last_mut();
@@ -108,7 +109,7 @@ impl History {
         self.submits.iter().flat_map(|submit| {
             let outcome = |(task, _): &(TaskId, TaskBody)| self.outcomes.get(task);
             let tasks = submit.tasks.iter();
-            tasks.map(move |task| (&submit.template, outcome(task)))
+            tasks.map(move |task| (&*submit.template, outcome(task)))
         })
     }
 

@@ -116,7 +116,7 @@ fn known(
     mean: Span,
     (said, set): (&WorkSpec, &[Change]),
 ) -> KnownWork {
-    let mut template = submit.template.clone();
+    let mut template = (*submit.template).clone();
     change(&mut template.policy, said, set);
     // A pool has none, and whoever has one runs such tasks like any other.
     template.resources.gpus = 0;

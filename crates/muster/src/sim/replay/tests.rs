@@ -160,7 +160,7 @@ fn events() -> Vec<Event> {
             session: 1,
             sequence: 1,
             template: TemplateId(1),
-            contents: Some(Box::new(template)),
+            contents: Some(Arc::new(template)),
             first: TaskId(1),
             tasks: vec![TaskBody::default(); 6],
         }),

@@ -1,5 +1,7 @@
 //! Several masters under one foreman, each with more work than its share.
 
+use std::sync::Arc;
+
 use muster_proto::task::{Command, Policy, TaskBody, Template, Words};
 use muster_proto::{Resources, Role, Span, Time};
 
@@ -87,7 +89,7 @@ impl Casts {
         // One run in many takes ten times as long.
         self.longest = self.longest.max(Span(10 * wall_us));
         let submits = tasks.chunks(SUBMIT_TASKS);
-        let submit = |tasks: &[TaskBody]| Act::Submit(Box::new(template.clone()), tasks.to_vec());
+        let submit = |tasks: &[TaskBody]| Act::Submit(Arc::new(template.clone()), tasks.to_vec());
         let script = Script {
             session: rng.next(),
             acts: submits.map(|tasks| (begins, submit(tasks))).collect(),
