@@ -21,6 +21,7 @@ mod mother;
 mod nursery;
 mod sandbox;
 mod slot;
+mod spares;
 mod streams;
 mod sweep;
 mod sys;

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use muster_proto::task::InputFile;
+use muster_proto::task::{FileRef, InputFile};
 use muster_proto::{Digest, RelPath};
 use muster_store::content::{ContentError, ContentStore, Placement, Use};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::collect;
 use super::message::End;
+use super::spares::Spares;
 use super::sweep;
 
 /// The sandbox of a slot; also the working directory of the warden, so that a task need not change to it.
@@ -22,6 +23,8 @@ pub(super) struct Sandbox {
     slot_path: String,
     dir: OwnedFd,
     path: String,
+    /// Copies of large inputs, if links to the store's files are not safe from tasks.
+    spares: Option<Spares>,
     /// What [`sweep::entries`] reads into.
     buffer: Vec<MaybeUninit<u8>>,
 }
@@ -32,8 +35,13 @@ impl Sandbox {
         sweep::remove_tree(Path::new(slot_path))?;
         rustix::fs::mkdir(slot_path, Mode::RWXU)?;
         let slot = open_directory(CWD, slot_path)?;
+        let spares = match rustix::process::geteuid().is_root() {
+            true => Some(Spares::create(slot.as_fd(), slot_path)?),
+            false => None,
+        };
         Ok(Self {
             dir: create_box(&slot)?,
+            spares,
             slot,
             slot_path: slot_path.to_owned(),
             path: format!("{slot_path}/{BOX}"),
@@ -57,9 +65,13 @@ impl Sandbox {
     }
 
     /// Places `inputs`, making the directories in their names.
-    pub fn stage(&self, store: &ContentStore, inputs: &[InputFile]) -> Result<(), End> {
+    pub fn stage(&mut self, store: &ContentStore, inputs: &[InputFile]) -> Result<(), End> {
+        self.spares.iter_mut().for_each(Spares::begin);
         for input in inputs {
-            if let Err(error) = self.parents(&input.name).and_then(|()| place(store, input)) {
+            if let Err(error) = self
+                .parents(&input.name)
+                .and_then(|()| self.place(store, input))
+            {
                 return Err(if collect::is_no_space(&error) {
                     End::NoSpace
                 } else {
@@ -76,14 +88,18 @@ impl Sandbox {
     /// Looks for inputs written to since `staged_ms`, a wall time, and has the store drop what is no longer what its
     /// name says. Returns what that was.
     ///
-    /// Inputs are links to the store's own read-only files, which root, or whoever changes the permissions, can write
-    /// to. One system call per input; those written to, or new at the time, are hashed.
+    /// Large inputs are links to the store's own read-only files, unless root runs the tasks; whoever changes the
+    /// permissions can write to them. One system call per link; those written to, or new at the time, are hashed.
     pub fn spoiled(
         &self,
         store: &ContentStore,
         inputs: &[InputFile],
         staged_ms: u64,
     ) -> Vec<Digest> {
+        if self.spares.is_some() {
+            return Vec::new();
+        }
+        let is_linked = |input: &&InputFile| input.file.bytes > COPIED_BYTES_MAX;
         let is_suspect = |input: &&InputFile| {
             let found =
                 rustix::fs::statat(&self.dir, input.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
@@ -94,6 +110,7 @@ impl Sandbox {
         };
         let suspects = inputs
             .iter()
+            .filter(is_linked)
             .filter(is_suspect)
             .map(|input| input.file.digest);
         suspects
@@ -105,6 +122,9 @@ impl Sandbox {
     ///
     /// Costs a few system calls, and no change of any directory, if the task left nothing.
     pub fn restore(&mut self) -> io::Result<()> {
+        if let Some(spares) = &mut self.spares {
+            spares.take_back()?;
+        }
         let own = rustix::fs::fstat(&self.dir)?;
         match rustix::fs::statat(&self.slot, BOX, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if same(&found, &own) => {
@@ -138,6 +158,28 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Places one input so that whatever the task does to it stays in the sandbox: what is small is copied, which
+    /// verifies it on the way, what is large is linked, or lent to root.
+    fn place(&mut self, store: &ContentStore, input: &InputFile) -> io::Result<()> {
+        let FileRef { digest, bytes } = input.file;
+        let usage = if input.executable {
+            Use::Program
+        } else {
+            Use::Data
+        };
+        let name = input.name.as_ref();
+        let placed = match &mut self.spares {
+            _ if bytes <= COPIED_BYTES_MAX => store.place(digest, name, Placement::Copy, usage),
+            Some(spares) => spares.lend(store, self.dir.as_fd(), input),
+            None => store.place(digest, name, Placement::HardLink, usage),
+        };
+        if let Err(ContentError::WrongDigest { .. }) = &placed {
+            // It has rotted: out with it, so that it is fetched again.
+            let _ = store.verify(digest);
+        }
+        placed.map_err(collect::store_error)
+    }
+
     /// Makes the directories that a name needs. Only this warden has put anything here so far, and no links.
     fn parents(&self, name: &RelPath) -> io::Result<()> {
         for (slash, _) in name.as_str().match_indices('/') {
@@ -163,7 +205,7 @@ fn create_box(slot: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(dir)
 }
 
-fn open_directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+pub(super) fn open_directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
@@ -177,30 +219,6 @@ fn remove_any(slot: &OwnedFd, slot_path: &str) -> io::Result<()> {
         Err(Errno::ISDIR | Errno::PERM) => sweep::remove_tree(&Path::new(slot_path).join(BOX)),
         removed => Ok(removed?),
     }
-}
-
-/// Places one input so that whatever the task does to it stays in the sandbox.
-///
-/// A link shares the store's bytes and only its mode protects them, which is nothing to root: root gets copies, and
-/// so does everybody of what is small, because a copy is verified on the way.
-fn place(store: &ContentStore, input: &InputFile) -> io::Result<()> {
-    let usage = if input.executable {
-        Use::Program
-    } else {
-        Use::Data
-    };
-    let placement = if input.file.bytes <= COPIED_BYTES_MAX || rustix::process::geteuid().is_root()
-    {
-        Placement::Copy
-    } else {
-        Placement::HardLink
-    };
-    let placed = store.place(input.file.digest, input.name.as_ref(), placement, usage);
-    if let Err(ContentError::WrongDigest { .. }) = &placed {
-        // It has rotted: out with it, so that it is fetched again.
-        let _ = store.verify(input.file.digest);
-    }
-    placed.map_err(collect::store_error)
 }
 
 /// Bytes of an input that is copied although it could be linked: a copy of so much costs what a link does, several

@@ -173,3 +173,41 @@ fn slots_of_an_earlier_worker_are_removed() {
     );
     world.close();
 }
+
+#[test]
+fn a_large_input_is_lent_again_until_a_task_touches_it() {
+    let world = World::new("spares");
+    let mut warden = world.warden(0);
+    let contents = "0123456789abcdef".repeat(8 << 10);
+    let mut run = sh("stat -c %i large; tail -c 4 large");
+    run.inputs = vec![world.input("large", &contents)];
+    let mut inode = |script: &str| {
+        run.words = sh(script).words;
+        let ended = warden.run(&run);
+        assert_eq!(ended.end, End::Exited(0), "{}", text(&ended.stderr));
+        let told = text(&ended.stdout);
+        let (inode, tail) = told.split_once('\n').expect("two lines");
+        assert_eq!(tail, "cdef", "the contents are what they were");
+        inode.to_owned()
+    };
+    let look = "stat -c %i large; tail -c 4 large";
+    let first = inode(look);
+    assert_eq!(inode(look), first, "an untouched copy is lent again");
+    if !rustix::process::geteuid().is_root() {
+        return world.close();
+    }
+    for touch in [
+        "printf x | dd of=large conv=notrunc status=none",
+        "truncate -s 3 large",
+        "touch -r /etc/hostname large",
+        "chmod 777 large",
+        "mv large elsewhere",
+        "ln large twin",
+        "rm large",
+    ] {
+        inode(&format!("{look}; {touch}"));
+        // A new copy may well get the number of the old one, so that is no sign: contents and attributes are.
+        inode(&format!("{look}; [ $(stat -c %h%a large) = 2644 ]"));
+    }
+    world.close();
+}

@@ -1,0 +1,183 @@
+//! Copies of large inputs, kept from one run of a slot to the next.
+//!
+//! A link to the store's own file is read-only by its mode alone, which is nothing to root. So root's tasks get copies;
+//! a copy of a large file for every run would cost more than most runs. A copy is therefore lent: the sandbox gets a
+//! link to it, nobody else does, and after the run it is kept only if it is untouched to the last attribute.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use muster_proto::Digest;
+use muster_proto::task::InputFile;
+use muster_store::content::{ContentError, ContentStore, Placement, Use};
+use rustix::fs::{AtFlags, Mode, Stat, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use crate::clock::wall_ms;
+
+use super::sandbox::open_directory;
+
+/// The copies of one slot.
+pub(super) struct Spares {
+    dir: OwnedFd,
+    path: String,
+    kept: BTreeMap<Name, Spare>,
+    runs: u64,
+}
+
+/// A digest, and whether the copy may be executed.
+type Name = (Digest, bool);
+
+struct Spare {
+    bytes: u64,
+    /// The run that last had it.
+    run: u64,
+    /// What it was like when it was lent to the present run.
+    lent: Option<Stat>,
+}
+
+impl Spares {
+    /// Makes their directory in that of a slot, where there is none.
+    pub fn create(slot: BorrowedFd<'_>, slot_path: &str) -> io::Result<Self> {
+        rustix::fs::mkdirat(slot, SPARES, Mode::RWXU)?;
+        Ok(Self {
+            dir: open_directory(slot, SPARES)?,
+            path: format!("{slot_path}/{SPARES}"),
+            kept: BTreeMap::new(),
+            runs: 0,
+        })
+    }
+
+    /// Begins another run.
+    pub fn begin(&mut self) {
+        self.runs += 1;
+    }
+
+    /// Puts a copy of `input` into the sandbox.
+    ///
+    /// # Errors
+    /// See [`ContentStore::place`].
+    pub fn lend(
+        &mut self,
+        store: &ContentStore,
+        sandbox: BorrowedFd<'_>,
+        input: &InputFile,
+    ) -> Result<(), ContentError> {
+        let name = (input.file.digest, input.executable);
+        if !self.kept.contains_key(&name) {
+            self.make(store, name, input.file.bytes)?;
+        }
+        let file = file_name(name);
+        rustix::fs::linkat(
+            &self.dir,
+            &file,
+            sandbox,
+            input.name.as_str(),
+            AtFlags::empty(),
+        )
+        .map_err(io::Error::from)?;
+        let lent = rustix::fs::statat(&self.dir, &file, AtFlags::SYMLINK_NOFOLLOW);
+        let spare = Spare {
+            bytes: input.file.bytes,
+            run: self.runs,
+            lent: Some(lent.map_err(io::Error::from)?),
+        };
+        self.kept.insert(name, spare);
+        Ok(())
+    }
+
+    /// Looks at what the last run was lent and drops what it has touched, then the longest unused beyond the limits.
+    pub fn take_back(&mut self) -> io::Result<()> {
+        let lent = self.kept.iter_mut();
+        let touched = lent.filter_map(|(name, spare)| {
+            let before = spare.lent.take()?;
+            let now = rustix::fs::statat(&self.dir, file_name(*name), AtFlags::SYMLINK_NOFOLLOW);
+            let is_untouched = now.is_ok_and(|now| is_same(&before, &now));
+            (!is_untouched).then_some(*name)
+        });
+        let touched: Vec<Name> = touched.collect();
+        touched.into_iter().try_for_each(|name| self.drop(name))?;
+        while self.kept.len() > COUNT_MAX || self.bytes() > BYTES_MAX {
+            let unused = self.kept.iter().filter(|(_, spare)| spare.run < self.runs);
+            let Some((name, _)) = unused.min_by_key(|(_, spare)| spare.run) else {
+                break;
+            };
+            let name = *name;
+            self.drop(name)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a copy; if the disk is full, all that the present run does not have gives way to it.
+    fn make(&mut self, store: &ContentStore, name: Name, bytes: u64) -> Result<(), ContentError> {
+        match self.copy(store, name) {
+            Err(ContentError::Full(_)) => {}
+            copied => return copied,
+        }
+        tracing::debug!(
+            bytes,
+            "no space for an input; the copies of others are dropped"
+        );
+        let others = self.kept.iter().filter(|(_, spare)| spare.lent.is_none());
+        let others: Vec<Name> = others.map(|(name, _)| *name).collect();
+        others.into_iter().try_for_each(|name| self.drop(name))?;
+        self.copy(store, name)
+    }
+
+    fn copy(&self, store: &ContentStore, name: Name) -> Result<(), ContentError> {
+        let (digest, executable) = name;
+        let usage = if executable { Use::Program } else { Use::Data };
+        let file = file_name(name);
+        let path = format!("{}/{file}", self.path);
+        store.place(digest, path.as_ref(), Placement::Copy, usage)?;
+        // Whatever is written to it from now on shows, even within the tick of the clock in which it was made.
+        let before = Timespec {
+            tv_sec: wall_ms() as i64 / 1_000 - 1,
+            tv_nsec: 0,
+        };
+        let times = Timestamps {
+            last_access: before,
+            last_modification: before,
+        };
+        rustix::fs::utimensat(&self.dir, &file, &times, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(io::Error::from)?;
+        Ok(())
+    }
+
+    fn drop(&mut self, name: Name) -> io::Result<()> {
+        self.kept.remove(&name);
+        match rustix::fs::unlinkat(&self.dir, file_name(name), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        let each = self.kept.values().map(|spare| spare.bytes);
+        each.fold(0, u64::saturating_add)
+    }
+}
+
+fn file_name((digest, executable): Name) -> String {
+    format!("{digest}{}", if executable { "-x" } else { "" })
+}
+
+/// Whether nobody has written to a file, changed its attributes, or linked or unlinked it.
+fn is_same(a: &Stat, b: &Stat) -> bool {
+    let stamp = |stat: &Stat| {
+        (
+            (stat.st_ino, stat.st_nlink, stat.st_mode, stat.st_size),
+            (stat.st_mtime, stat.st_mtime_nsec),
+            (stat.st_ctime, stat.st_ctime_nsec),
+        )
+    };
+    stamp(a) == stamp(b)
+}
+
+/// What the directory of the copies is called in its slot.
+const SPARES: &str = "spares";
+/// Copies of a slot, beyond those of the run under way.
+const COUNT_MAX: usize = 256;
+/// Their bytes: a large database, for each slot.
+const BYTES_MAX: u64 = 4 << 30;
