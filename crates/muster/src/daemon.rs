@@ -9,7 +9,7 @@ use std::process::Command;
 
 use clap::Args;
 use muster_node::daemon::{
-    self, Common, DaemonError, ForemanOptions, MasterOptions, WorkerOptions,
+    self, Common, DaemonError, ForemanOptions, MasterOptions, ShareDir, WorkerOptions,
 };
 use muster_proto::Resources;
 use muster_store::DirLock;
@@ -105,6 +105,10 @@ pub struct WorkerArgs {
     /// What its file cache may hold
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     cache: Option<u64>,
+    /// Share what it fetches with other workers of this host, through this directory; `none`: do not
+    /// [default: one of the user's in the directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
     #[command(flatten)]
     pub standing: Standing,
 }
@@ -211,6 +215,11 @@ pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
         superior: resolve(&args.superior)?,
         shape,
         cache_bytes_max: args.cache.unwrap_or(CACHE_BYTES),
+        share_dir: match &args.share {
+            None => Some(ShareDir::OfUser),
+            Some(dir) if dir.as_os_str() == "none" => None,
+            Some(dir) => Some(ShareDir::At(dir.clone())),
+        },
         mother,
     })?;
     Ok(())

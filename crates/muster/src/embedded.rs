@@ -188,6 +188,8 @@ impl Plan {
             &name,
             "--cores",
             &self.cores_per_worker.to_string(),
+            "--share",
+            &self.dir.join(format!("share-{site}")).to_string_lossy(),
         ]
         .map(str::to_owned)
         .into();

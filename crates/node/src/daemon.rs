@@ -24,7 +24,7 @@ use crate::identity::{Credentials, IdentityError};
 
 pub use foreman::{ForemanOptions, run_foreman};
 pub use master::{MasterOptions, run_master};
-pub use worker::{WorkerOptions, run_worker};
+pub use worker::{ShareDir, WorkerOptions, run_worker};
 
 /// What every daemon is told.
 #[derive(Clone, Debug)]

@@ -74,6 +74,28 @@ impl ContentStore {
         Ok(store)
     }
 
+    /// The directory it is in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Copies these contents from the store in the directory `other`, hashing them on the way.
+    ///
+    /// # Errors
+    /// [`ContentError::Absent`] if it does not have them, [`ContentError::WrongDigest`] if they have rotted there.
+    pub fn take_from(&self, other: &Path, digest: Digest) -> Result<(), ContentError> {
+        let path = object_in(other, Use::Data, digest);
+        let mut source = match Source::open(&path, OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+            Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ContentError::Absent { digest });
+            }
+            opened => opened?,
+        };
+        let mut writer = self.writer(source.stamp.size)?;
+        source.copy_to(&mut writer)?;
+        writer.finish(Some(digest)).map(drop)
+    }
+
     /// The size of these contents if the store has them. One system call; does not read them.
     pub fn contains(&self, digest: Digest) -> Option<u64> {
         self.path(digest)
@@ -225,16 +247,11 @@ impl ContentStore {
     }
 
     fn path_for(&self, digest: Digest, usage: Use) -> PathBuf {
-        let name = digest.to_string();
-        // Sixteen directories: a small store is soon made and removed, and file systems index large ones.
-        self.objects(usage).join(&name[..1]).join(name)
+        object_in(&self.root, usage, digest)
     }
 
     fn objects(&self, usage: Use) -> PathBuf {
-        self.root.join(match usage {
-            Use::Data => "objects",
-            Use::Program => "objects-x",
-        })
+        self.root.join(usage.directory())
     }
 
     fn proof_path(&self, digest: Digest) -> PathBuf {
@@ -249,6 +266,14 @@ impl ContentStore {
     fn partials(&self) -> PathBuf {
         self.root.join("partial")
     }
+}
+
+/// Where an object is, or would be, in the store at `root`.
+fn object_in(root: &Path, usage: Use, digest: Digest) -> PathBuf {
+    let name = digest.to_string();
+    // Sixteen directories: a small store is soon made and removed, and file systems index large ones.
+    let dir = root.join(usage.directory());
+    dir.join(&name[..1]).join(name)
 }
 
 /// A regular file being read, with its stamp from before.

@@ -11,7 +11,9 @@ pub mod content;
 mod disk;
 pub mod journal;
 pub mod lock;
+mod neighbours;
 
 pub use content::{ContentError, ContentStore, HashMemo, Placement, Stamp, Stored, Use, Writer};
 pub use journal::{Journal, JournalError, Limits, Recovery, Report, Torn};
 pub use lock::{DirLock, LockError};
+pub use neighbours::{Claim, Neighbours, Shared};

@@ -6,6 +6,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_proto::limits::PARTS_PER_REQUEST_MAX;
 use muster_proto::machine::FetchEnd;
@@ -16,10 +17,11 @@ use muster_store::content::{Brought, Partial, Proving, Shape, Taking};
 use quinn::{RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 
 use super::fetch::{Broken, LINE};
 use super::serve::Unanswered;
-use super::shelf::{Shelf, blocking};
+use super::shelf::{Sharing, Shelf, blocking};
 use super::stream::{self, More, Refused, Stop, within};
 use super::{CHUNK_BYTES, Lines, STILL, Wanted};
 use crate::endpoint::Link;
@@ -43,12 +45,44 @@ impl Arrival {
     pub(super) fn partial(&self) -> &Arc<Partial> {
         &self.partial
     }
+
+    /// How many bytes have come.
+    pub(super) fn come(&self) -> u64 {
+        *self.bytes.borrow()
+    }
 }
 
 /// Brings large contents from `peer`, going on where an earlier transfer ended.
 ///
 /// A connection that breaks is waited for and used again, as long as some bring something.
 pub(super) async fn fetch(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wanted) -> FetchEnd {
+    let claim = loop {
+        match shelf.share(wanted.digest).await {
+            Sharing::Held => return FetchEnd::Held,
+            Sharing::Wait => sleep(LOOK_AGAIN).await,
+            Sharing::Fetch(claim) => break claim,
+        }
+    };
+    let fetching = fetch_from(lines, shelf, peer, wanted);
+    let Some(claim) = claim else {
+        return fetching.await;
+    };
+    let mut fetching = std::pin::pin!(fetching);
+    let mut heard = 0;
+    loop {
+        if let Ok(end) = timeout(RENEW_EVERY, &mut fetching).await {
+            return end;
+        }
+        // A claim that is not renewed runs out, and a neighbour fetches for itself.
+        let come = shelf.come(wanted.digest);
+        if come != heard {
+            claim.renew().ok();
+        }
+        heard = come;
+    }
+}
+
+async fn fetch_from(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wanted) -> FetchEnd {
     let Wanted { digest, bytes } = wanted;
     let arrival = match shelf.arrive(Shape { digest, bytes }).await {
         Ok(arrival) => arrival,
@@ -337,6 +371,10 @@ impl Source {
     }
 }
 
+/// How often one looks whether a neighbour has brought what it fetches.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How often those who wait for a transfer are told that it goes on.
+const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// Streams that bring one file together: their windows hold a bandwidth-delay product of 8 MiB.
 const STREAMS: usize = 4;
 /// Connections in a row that bring nothing before a transfer is given up.

@@ -13,9 +13,11 @@ use std::thread;
 
 use muster_proto::Digest;
 use muster_store::content::Shape;
-use muster_store::{ContentError, ContentStore};
+use muster_store::{Claim, ContentError, ContentStore, Neighbours, Shared};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::clock::wall_ms;
 
 use super::SMALL_BYTES;
 use super::parts::{Arrival, Source};
@@ -28,6 +30,8 @@ pub struct Shelf {
     /// Large contents that are arriving, as long as somebody has to do with them.
     arrivals: Arc<Mutex<BTreeMap<Digest, Weak<Arrival>>>>,
     missed: Arc<Missed>,
+    /// The stores of the same host, if there may be others.
+    neighbours: Option<Arc<Neighbours>>,
 }
 
 /// Contents that somebody asked for in vain: whoever keeps the index wants to know.
@@ -35,6 +39,17 @@ pub struct Shelf {
 struct Missed {
     digests: Mutex<BTreeSet<Digest>>,
     news: Notify,
+}
+
+/// What is to be done about contents that this host may have already.
+#[derive(Debug)]
+pub(super) enum Sharing {
+    /// They are in the own store now.
+    Held,
+    /// A neighbour is fetching them.
+    Wait,
+    /// They are to be fetched; with a claim, for all.
+    Fetch(Option<Claim>),
 }
 
 /// How an attempt to keep contents ended.
@@ -71,7 +86,37 @@ impl Shelf {
             jobs,
             arrivals: Arc::default(),
             missed: Arc::default(),
+            neighbours: None,
         })
+    }
+
+    /// Has it share with `neighbours` what it fetches.
+    #[must_use]
+    pub fn among(mut self, neighbours: Option<Neighbours>) -> Shelf {
+        self.neighbours = neighbours.map(Arc::new);
+        self
+    }
+
+    /// Asks the neighbours for large contents; `Claimed` if there are none.
+    pub(super) async fn share(&self, digest: Digest) -> Sharing {
+        let Some(neighbours) = self.neighbours.clone() else {
+            return Sharing::Fetch(None);
+        };
+        let store = Arc::clone(&self.store);
+        let shared = spawn_blocking(move || neighbours.share(&store, digest)).await;
+        match shared {
+            Ok(Ok(Shared::Taken)) => Sharing::Held,
+            Ok(Ok(Shared::Claimed(claim))) => Sharing::Fetch(Some(claim)),
+            Ok(Ok(Shared::Coming(heard_ms))) if wall_ms() < heard_ms + SILENT_MS_MAX => {
+                Sharing::Wait
+            }
+            Ok(Ok(Shared::Coming(_))) => Sharing::Fetch(None),
+            Ok(Err(error)) => {
+                tracing::warn!(%digest, why = %error, "the neighbours cannot be asked");
+                Sharing::Fetch(None)
+            }
+            Err(_) => Sharing::Fetch(None),
+        }
     }
 
     /// Which of `digests` are here, in order.
@@ -112,6 +157,11 @@ impl Shelf {
         arrivals.retain(|_, arrival| arrival.strong_count() > 0);
         arrivals.insert(shape.digest, Arc::downgrade(&arrival));
         Ok(arrival)
+    }
+
+    /// How many bytes of arriving contents have come.
+    pub(super) fn come(&self, digest: Digest) -> u64 {
+        self.arriving(digest).map_or(0, |arrival| arrival.come())
     }
 
     fn arriving(&self, digest: Digest) -> Option<Arc<Arrival>> {
@@ -430,6 +480,8 @@ fn judge(kept: Result<(Digest, u64), ContentError>) -> Kept {
     }
 }
 
+/// How long a neighbour may be silent about what it has claimed.
+const SILENT_MS_MAX: u64 = 15_000;
 /// Jobs that wait for the thread; a job is at most one pack.
 const JOBS_MAX: usize = 64;
 /// Pieces of one transfer that wait for the disk; a piece is a quarter of a mebibyte.

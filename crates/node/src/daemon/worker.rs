@@ -1,13 +1,15 @@
 //! A worker.
 
+use std::env;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
 use muster_proto::limits::RUNS_MAX;
 use muster_proto::machine::Side;
 use muster_proto::{Resources, Role};
-use muster_store::DirLock;
+use muster_store::{ContentStore, DirLock, Neighbours};
 use muster_worker::{Config, Worker};
 use tokio::sync::mpsc;
 
@@ -16,6 +18,7 @@ use crate::bulk::Shelf;
 use crate::clock::Clock;
 use crate::driver::{self, Setup, Superior, asked_to_leave};
 use crate::hands::{Runner, Surroundings};
+use crate::identity::Credentials;
 use crate::tasks::Tasks;
 use crate::warden::{Confinement, Nursery, Places};
 
@@ -34,8 +37,41 @@ pub struct WorkerOptions {
     pub shape: Resources,
     /// Bytes its cache may hold beyond what is needed at the moment.
     pub cache_bytes_max: u64,
+    /// The directory in which workers of this host share what they fetch, if they do.
+    pub share_dir: Option<ShareDir>,
     /// A command whose process calls [`main_mother`](crate::warden::main_mother).
     pub mother: Command,
+}
+
+/// Where workers of one host share what they fetch.
+#[derive(Debug)]
+pub enum ShareDir {
+    /// In this directory.
+    At(PathBuf),
+    /// In one of the user, the federation and the site, below the directory for temporary files.
+    OfUser,
+}
+
+impl ShareDir {
+    /// Enters `store`. Without neighbours a worker works as well.
+    fn join(self, store: &ContentStore, credentials: &Credentials) -> Option<Neighbours> {
+        let dir = match self {
+            ShareDir::At(dir) => dir,
+            ShareDir::OfUser => {
+                let user = rustix::process::geteuid().as_raw();
+                let federation = credentials.federation();
+                let site = &credentials.peer().site;
+                env::temp_dir().join(format!("muster-{user}-{federation}-{site}"))
+            }
+        };
+        let name = &credentials.peer().name;
+        let joined = Neighbours::join(&dir, store, name);
+        joined
+            .inspect_err(|why| {
+                tracing::warn!(dir = %dir.display(), %why, "files are not shared with other workers of this host");
+            })
+            .ok()
+    }
 }
 
 /// Runs a worker until it is told to leave. The thread that calls has to live as long as the process.
@@ -50,6 +86,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
         superior,
         shape,
         cache_bytes_max,
+        share_dir,
         mother,
     } = options;
     state::make(&common.state_dir)?;
@@ -64,6 +101,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
     };
     let credentials = state::identity(&common, &wanted)?;
     let (store, files) = state::store(&common.state_dir)?;
+    let neighbours = share_dir.and_then(|dir| dir.join(&store, &credentials));
     let config = Config {
         name: credentials.peer().name.clone(),
         host: state::host_name(),
@@ -86,7 +124,9 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
             clock: Clock::start(),
             credentials: Arc::new(credentials),
             journal: None,
-            shelf: Shelf::start(store).map_err(DaemonError::System)?,
+            shelf: Shelf::start(store)
+                .map_err(DaemonError::System)?
+                .among(neighbours),
             superiors: vec![Superior {
                 address: superior,
                 roles: vec![Role::Foreman, Role::Master],

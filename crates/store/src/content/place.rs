@@ -111,6 +111,14 @@ impl ContentStore {
 }
 
 impl Use {
+    /// The directory of its objects in a store.
+    pub(super) fn directory(self) -> &'static str {
+        match self {
+            Self::Data => "objects",
+            Self::Program => "objects-x",
+        }
+    }
+
     /// The permissions of an object: nobody may write, whoever reaches it may read.
     pub(super) fn mode(self) -> u32 {
         match self {
