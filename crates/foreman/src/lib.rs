@@ -18,6 +18,7 @@ mod results;
 mod spool;
 mod subordinates;
 mod superiors;
+mod views;
 
 pub use event::{Event, Spooled};
 pub use spool::Spool;
@@ -28,9 +29,9 @@ use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
-use muster_proto::wire::{CloseCode, Frame, Offer, StatusReply, TaskCounts};
+use muster_proto::wire::{CloseCode, Frame, Offer, SiteStatus, Subject};
 use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Time};
-use muster_sched::{Cache, Crew, Gates, Linger, Outbox, Sched};
+use muster_sched::{Cache, Crew, Gates, Inquiries, Linger, Outbox, Sched};
 
 use crate::leases::Leases;
 use crate::offers::Offers;
@@ -79,6 +80,10 @@ pub struct Foreman {
     outbox: Outbox,
     losses: BTreeMap<Loss, u64>,
     attempts: u64,
+    /// Questions how things stand that foremen below are asked.
+    sites_asked: Inquiries<SiteStatus>,
+    /// Questions about files that foremen below are asked.
+    files_asked: Inquiries<String>,
     leaving: bool,
     /// Whether the next tick has something to hand out.
     stirred: bool,
@@ -126,6 +131,8 @@ impl Foreman {
             outbox: Outbox::default(),
             losses: BTreeMap::new(),
             attempts: 0,
+            sites_asked: Inquiries::default(),
+            files_asked: Inquiries::default(),
             leaving: false,
             stirred: true,
         }
@@ -181,6 +188,7 @@ impl Foreman {
                 gate: Gate::Durable(self.lsn),
             });
         }
+        self.answer_due(now, out);
     }
 
     fn frame(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {
@@ -193,14 +201,16 @@ impl Foreman {
             Frame::Inventory(inventory) => self.inventory(now, link, &inventory),
             Frame::Reports(reports) => self.reports(now, link, reports, out),
             Frame::Started(started) => self.started(now, link, &started),
-            Frame::Status(_) => {
-                let frame = Frame::from(self.status());
-                out.push(Output::Send {
+            Frame::Status(_) => self.ask_sites(now, link, out),
+            Frame::StatusReply(reply) => self.site_answered(link, reply),
+            Frame::Explain(explain) => match explain.subject {
+                Subject::File(digest) => self.ask_about_file(now, link, digest, out),
+                Subject::Task(_) => out.push(Output::Close {
                     link,
-                    frame,
-                    gate: Gate::Now,
-                });
-            }
+                    code: CloseCode::Protocol,
+                }),
+            },
+            Frame::Explained(explained) => self.file_explained(link, explained),
             Frame::Hello(_)
             | Frame::Submit(_)
             | Frame::Submitted(_)
@@ -208,48 +218,17 @@ impl Foreman {
             | Frame::Outcomes(_)
             | Frame::Delivered(_)
             | Frame::CancelTasks(_)
-            | Frame::Cancelled(_)
-            | Frame::StatusReply(_)
-            | Frame::Explain(_)
-            | Frame::Explained(_) => out.push(Output::Close {
+            | Frame::Cancelled(_) => out.push(Output::Close {
                 link,
                 code: CloseCode::Protocol,
             }),
         }
     }
 
-    fn status(&self) -> StatusReply {
-        let held = self.spool.results.len() as u64;
-        let leased = self.sched.counts().leased + self.arriving.len() as u64;
-        let open = self.leases.len() as u64;
-        let tasks = TaskCounts {
-            submitted: open + held,
-            waiting: open.saturating_sub(leased),
-            leased,
-            accounted: held,
-            delivered: 0,
-            undelivered: held,
-            attempts: self.attempts,
-        };
-        let losses = self
-            .losses
-            .iter()
-            .map(|(loss, count)| (loss.as_str().to_owned(), *count))
-            .collect();
-        let notes = self.settling.iter().map(Settling::note).collect();
-        StatusReply {
-            epoch: 0,
-            rss_bytes: 0,
-            tasks,
-            losses,
-            links: self.links(),
-            notes,
-        }
-        .cut()
-    }
-
     fn link_down(&mut self, now: Time, link: LinkId) {
         self.outbox.drop_link(link);
+        self.sites_asked.link_down(link);
+        self.files_asked.link_down(link);
         if let Some(peer) = self.by_link.remove(&link) {
             self.cache.disconnect(link);
             if let Some(superior) = self.superiors.get_mut(&peer) {
@@ -299,6 +278,8 @@ impl Machine for Foreman {
             stirred,
             self.linger.deadline(),
             settling,
+            self.sites_asked.deadline(),
+            self.files_asked.deadline(),
             self.crew.deadline(),
             self.sched.deadline(),
         ]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use muster_proto::limits::SETTLE;
 use muster_proto::machine::Deadline;
 use muster_proto::outcome::Loss;
-use muster_proto::wire::{Inventory, LinkStatus, Offer};
+use muster_proto::wire::{Inventory, Offer};
 use muster_proto::{Attempt, LinkId, Peer, TaskKey, Time};
 use muster_sched::ChildId;
 
@@ -165,30 +165,5 @@ impl Foreman {
         for (link, peer) in above {
             self.take_stock(link, &peer, out);
         }
-    }
-
-    pub(crate) fn links(&self) -> Vec<LinkStatus> {
-        let status = |peer: &Peer, slots, leased| LinkStatus {
-            peer: peer.clone(),
-            slots,
-            leased,
-            sent_bytes: 0,
-            received_bytes: 0,
-            rtt_us: 0,
-        };
-        let above = self
-            .superiors
-            .iter()
-            .filter(|(_, above)| above.link.is_some())
-            .map(|(peer, _)| status(peer, 0, 0));
-        let below = self.crew.here();
-        let below = below.map(|(child, _, peer)| {
-            status(
-                peer,
-                self.sched.slots_of(child),
-                self.sched.leased_of(child),
-            )
-        });
-        above.chain(below).collect()
     }
 }

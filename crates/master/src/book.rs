@@ -107,6 +107,11 @@ impl Book {
         self.files.contains_key(&digest)
     }
 
+    /// How many open tasks, templates and undelivered outcomes refer to a file.
+    pub fn references(&self, digest: Digest) -> u32 {
+        self.files.get(&digest).copied().unwrap_or_default()
+    }
+
     /// Files that nothing refers to any more; each is told once.
     pub fn take_orphans(&mut self) -> Vec<Digest> {
         let files = &self.files;

@@ -1,7 +1,7 @@
 //! Links to subordinates: inventories, departures.
 
 use muster_proto::outcome::Loss;
-use muster_proto::wire::{Inventory, LinkStatus};
+use muster_proto::wire::Inventory;
 use muster_proto::{LinkId, TaskId, Time, Try};
 use muster_sched::ChildId;
 
@@ -13,6 +13,8 @@ impl Master {
         self.crew.link_down(now, link, &mut self.sched);
         self.fetches.retain(|(from, _), _| *from != link);
         self.watchers.remove(&link);
+        self.sites_asked.link_down(link);
+        self.files_asked.link_down(link);
         self.outbox.drop_link(link);
     }
 
@@ -109,17 +111,5 @@ impl Master {
                 self.outbox.retire(link, self.book.master, template);
             }
         }
-    }
-
-    pub(crate) fn links(&self) -> Vec<LinkStatus> {
-        let status = |(child, _, peer): (ChildId, LinkId, &muster_proto::Peer)| LinkStatus {
-            peer: peer.clone(),
-            slots: self.sched.slots_of(child),
-            leased: self.sched.leased_of(child),
-            sent_bytes: 0,
-            received_bytes: 0,
-            rtt_us: 0,
-        };
-        self.crew.here().map(status).collect()
     }
 }

@@ -18,6 +18,7 @@ mod recovery;
 mod results;
 mod story;
 mod users;
+mod views;
 
 pub use book::{Book, Kept, OpenTask, Session};
 pub use event::{Event, Opened, Submitted};
@@ -28,11 +29,11 @@ use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
-use muster_proto::wire::{CloseCode, Frame, StatusReply, TaskCounts};
+use muster_proto::wire::{CloseCode, Frame, SiteStatus, Subject};
 use muster_proto::{
     Attempt, Digest, Epoch, LinkId, Lsn, MasterId, TaskId, TaskKey, TemplateId, Time, Try,
 };
-use muster_sched::{ClassId, ClassSpec, Crew, Gates, Outbox, Sched, SeqMap};
+use muster_sched::{ClassId, ClassSpec, Crew, Gates, Inquiries, Outbox, Sched, SeqMap};
 
 use crate::leases::Live;
 use crate::recovery::Recovery;
@@ -81,6 +82,10 @@ pub struct Master {
     losses: BTreeMap<Loss, u64>,
     attempts: u64,
     arriving: u64,
+    /// Questions how things stand that foremen are asked.
+    sites_asked: Inquiries<SiteStatus>,
+    /// Questions about files that foremen are asked.
+    files_asked: Inquiries<String>,
     leaving: bool,
     /// Whether the next tick has something to hand out.
     stirred: bool,
@@ -134,6 +139,8 @@ impl Master {
             losses: BTreeMap::new(),
             attempts: 0,
             arriving: 0,
+            sites_asked: Inquiries::default(),
+            files_asked: Inquiries::default(),
             leaving: false,
             stirred: true,
         }
@@ -177,6 +184,7 @@ impl Master {
             out,
         );
         self.forget_files(now, out);
+        self.answer_due(now, out);
     }
 
     fn frame(&mut self, now: Time, link: LinkId, frame: Frame, out: &mut Vec<Effect>) {
@@ -191,8 +199,13 @@ impl Master {
             Frame::CancelTasks(cancel) => self
                 .cancellations
                 .push_back(Cancellation::new(link, cancel)),
-            Frame::Status(_) => self.send(link, self.status(), out),
-            Frame::Explain(explain) => self.send(link, self.explain(now, explain.task), out),
+            Frame::Status(_) => self.ask_sites(now, link, out),
+            Frame::StatusReply(reply) => self.site_answered(link, reply),
+            Frame::Explain(explain) => match explain.subject {
+                Subject::Task(task) => self.send(link, self.explain(now, task), out),
+                Subject::File(digest) => self.ask_about_file(now, link, digest, out),
+            },
+            Frame::Explained(explained) => self.file_explained(link, explained),
             Frame::Hello(_)
             | Frame::Assign(_)
             | Frame::Ack(_)
@@ -200,9 +213,7 @@ impl Master {
             | Frame::Retire(_)
             | Frame::Submitted(_)
             | Frame::Outcomes(_)
-            | Frame::Cancelled(_)
-            | Frame::StatusReply(_)
-            | Frame::Explained(_) => out.push(Output::Close {
+            | Frame::Cancelled(_) => out.push(Output::Close {
                 link,
                 code: CloseCode::Protocol,
             }),
@@ -215,34 +226,6 @@ impl Master {
             frame: frame.into(),
             gate: Gate::Now,
         });
-    }
-
-    fn status(&self) -> StatusReply {
-        let leased = self.sched.counts().leased + self.arriving;
-        let tasks = TaskCounts {
-            submitted: self.book.submitted,
-            waiting: self.book.open.len() as u64 - leased,
-            leased,
-            accounted: self.book.accounted(),
-            delivered: self.book.delivered,
-            undelivered: self.book.undelivered.len() as u64,
-            attempts: self.attempts,
-        };
-        let losses = self
-            .losses
-            .iter()
-            .map(|(loss, count)| (loss.as_str().to_owned(), *count))
-            .collect();
-        let notes = self.recovery.iter().map(Recovery::note).collect();
-        StatusReply {
-            epoch: self.book.epoch.0,
-            rss_bytes: 0,
-            tasks,
-            losses,
-            links: self.links(),
-            notes,
-        }
-        .cut()
     }
 
     fn attempt(&self, task: TaskId, round: Try) -> Attempt {
@@ -319,6 +302,8 @@ impl Machine for Master {
             stirred,
             recovery,
             self.unneeded.deadline(),
+            self.sites_asked.deadline(),
+            self.files_asked.deadline(),
             self.crew.deadline(),
             self.sched.deadline(),
         ]

@@ -1,10 +1,13 @@
 //! Commands that talk to a standing master: status, cancel, explain.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Args;
 use muster_node::client::Client;
-use muster_proto::wire::StatusReply;
+use muster_proto::Digest;
+use muster_proto::wire::{CacheStatus, SiteStatus, StatusReply, Subject};
 use serde_json::{Map, Value, json};
 
 use crate::connect::{MasterArgs, SOON};
@@ -31,11 +34,12 @@ pub struct CancelArgs {
     master: MasterArgs,
 }
 
-/// Why a task is not running, or all that happened to it
+/// Why a task is not running and all that happened to it, or where a file is and who needs it
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// Which, such as 17 or t17
-    task: String,
+    /// A task, such as 17 or t17; a file, which is read; or a digest of 64 hexadecimal digits
+    #[arg(value_name = "TASK|FILE|DIGEST")]
+    subject: String,
     #[command(flatten)]
     master: MasterArgs,
 }
@@ -64,19 +68,45 @@ pub fn cancel(args: &CancelArgs) -> Result<Exit, CliError> {
     print(&format!("{count}\n"))
 }
 
-/// Prints the story of a task.
+/// Prints what is known of a task or a file.
 pub fn explain(args: &ExplainArgs) -> Result<Exit, CliError> {
-    let task = select::task(&args.task).ok_or_else(|| CliError::OneTask {
-        text: args.task.clone(),
-    })?;
+    let subject = subject(&args.subject)?;
     let lines = with_client(&args.master, async |client| {
-        Ok(client.explain(task).await?)
+        Ok(client.explain(subject).await?)
     })?;
-    let text: String = lines
-        .iter()
-        .map(|line| format!("{}\n", harmless(line)))
-        .collect();
+    let mut text = match subject {
+        Subject::Task(_) => String::new(),
+        Subject::File(digest) => format!("{digest}\n"),
+    };
+    for line in &lines {
+        text += &format!("{}\n", harmless(line));
+    }
     print(&text)
+}
+
+/// What is asked about. A number is a task, even where a file has that name; `./17` is the file.
+fn subject(text: &str) -> Result<Subject, CliError> {
+    if let Some(task) = select::task(text) {
+        return Ok(Subject::Task(task));
+    }
+    if let Ok(digest) = text.parse() {
+        return Ok(Subject::File(digest));
+    }
+    let unknown = || CliError::OneTask {
+        text: text.to_owned(),
+    };
+    let path = Path::new(text);
+    if !path.exists() {
+        return Err(unknown());
+    }
+    let digest = digest_of(path).map_err(|source| CliError::file(path, source))?;
+    Ok(Subject::File(digest))
+}
+
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
 /// Connects, does `what`, and takes leave.
@@ -148,8 +178,48 @@ fn status_json(project: Option<&str>, status: &StatusReply) -> Value {
         },
         "losses": losses,
         "links": links,
+        "cache": cache_json(&status.cache),
+        "sites": status.sites.iter().map(site_json).collect::<Vec<_>>(),
         "notes": status.notes,
     })
+}
+
+fn site_json(site: &SiteStatus) -> Value {
+    json!({
+        "site": site.peer.site,
+        "foreman": site.peer.name,
+        "subordinates": site.below,
+        "slots": site.slots,
+        "leased": site.leased,
+        "results_held": site.results,
+        "sent_bytes": site.sent_bytes,
+        "received_bytes": site.received_bytes,
+        "rss_bytes": site.rss_bytes,
+        "cache": cache_json(&site.cache),
+    })
+}
+
+fn cache_json(cache: &CacheStatus) -> Value {
+    json!({
+        "files": cache.files,
+        "bytes": cache.bytes,
+        "limit_bytes": cache.bytes_max,
+        "wanted": cache.wanted,
+        "hits": cache.hits,
+        "joined": cache.joined,
+        "hit_rate": hit_rate(cache),
+        "fetches": cache.fetches,
+        "fetched_bytes": cache.fetched_bytes,
+        "evicted": cache.evicted,
+        "evicted_bytes": cache.evicted_bytes,
+        "spoiled": cache.spoiled,
+    })
+}
+
+/// The share of wishes that moved nothing: the file was there, or on its way for another. `None` without wishes.
+fn hit_rate(cache: &CacheStatus) -> Option<f64> {
+    let served = cache.hits.saturating_add(cache.joined);
+    (cache.wanted > 0).then(|| served as f64 / cache.wanted as f64)
 }
 
 fn status_table(project: &str, status: &StatusReply) -> String {
@@ -191,6 +261,45 @@ fn status_table(project: &str, status: &StatusReply) -> String {
             amount(link.sent_bytes),
             amount(link.received_bytes),
             link.rtt_us as f64 / 1e3
+        );
+    }
+    text + &site_table(&status.sites)
+}
+
+/// What each foreman below says of its site: its files, and what they spared the link above.
+fn site_table(sites: &[SiteStatus]) -> String {
+    if sites.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "{:28} {:>7} {:>6} {:>6} {:>7} {:>10} {:>8} {:>10} {:>7} {:>7}\n",
+        "site",
+        "workers",
+        "slots",
+        "leased",
+        "files",
+        "cached",
+        "hits",
+        "fetched",
+        "evicted",
+        "spoiled"
+    );
+    for site in sites {
+        let cache = &site.cache;
+        let hits =
+            hit_rate(cache).map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", 100.0 * rate));
+        text += &format!(
+            "{:28} {:>7} {:>6} {:>6} {:>7} {:>10} {:>8} {:>10} {:>7} {:>7}\n",
+            harmless(&format!("{}/{}", site.peer.site, site.peer.name)),
+            site.below,
+            site.slots,
+            site.leased,
+            cache.files,
+            amount(cache.bytes),
+            hits,
+            amount(cache.fetched_bytes),
+            cache.evicted,
+            cache.spoiled
         );
     }
     text

@@ -112,8 +112,10 @@ pub enum CliError {
         /// The text.
         text: String,
     },
-    /// A text is not the number of one task.
-    #[error("{text:?} is not the number of one task: write it such as 17 or t17")]
+    /// A text is neither the number of one task nor a file.
+    #[error(
+        "{text:?} is neither a task nor a file: write 17 or t17, a path, or a digest of 64 digits"
+    )]
     OneTask {
         /// The text.
         text: String,

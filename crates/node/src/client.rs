@@ -16,7 +16,7 @@ use std::time::Duration;
 use muster_proto::limits::{BATCH_MAX, BODY_BYTES_MAX};
 use muster_proto::task::{TaskBody, Template};
 use muster_proto::wire::{
-    CancelTasks, Delivered, Explain, Frame, Outcomes, Refusal, Status, StatusReply, Submit,
+    CancelTasks, Delivered, Explain, Frame, Outcomes, Refusal, Status, StatusReply, Subject, Submit,
 };
 use muster_proto::{Digest, TaskId};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -235,12 +235,13 @@ impl Client {
         self.ask(Status {}.into(), Answer::Status).await
     }
 
-    /// The story of one task, oldest first.
+    /// What is known of one task, oldest first, or of contents.
     ///
     /// # Errors
     /// The master is gone for good.
-    pub async fn explain(&self, task: TaskId) -> Result<Vec<String>, ClientError> {
-        self.ask(Explain { task }.into(), Answer::Explained).await
+    pub async fn explain(&self, subject: Subject) -> Result<Vec<String>, ClientError> {
+        self.ask(Explain { subject }.into(), Answer::Explained)
+            .await
     }
 
     /// Makes sure that the master has these contents: asks which it lacks, and sends those.

@@ -103,6 +103,10 @@ pub const RANGES_MAX: usize = 4_096;
 pub const SESSIONS_MAX: usize = 4_096;
 /// Happenings a master remembers for `explain`.
 pub const STORY_MAX: usize = 65_536;
+/// Questions that a master or foreman has handed down and not answered.
+pub const INQUIRIES_MAX: usize = 64;
+/// How long those below may take to answer one; people wait for it.
+pub const INQUIRY_WAIT: Span = Span::millis(500);
 /// Sentences of one answer to `explain`; each is far below a kilobyte, so they fit a frame.
 pub const EXPLAINED_MAX: usize = 512;
 

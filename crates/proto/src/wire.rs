@@ -16,9 +16,10 @@ mod wary;
 
 pub use codec::{HEADER_BYTES, Header, WireError};
 pub use frames::{
-    Ack, Assign, Assigned, Cancel, CancelTasks, Cancelled, Delivered, Explain, Explained, Frame,
-    Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports, Retire, Started,
-    Status, StatusReply, Submit, Submitted, TaskCounts, Watch,
+    Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
+    Explained, Frame, Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports,
+    Retire, SiteStatus, Started, Status, StatusReply, Subject, Submit, Submitted, TaskCounts,
+    Watch,
 };
 
 use crate::peer::Role;
@@ -60,15 +61,10 @@ pub fn allowed(role: Role, kind: Kind) -> bool {
         Kind::Hello => role != Role::Catalog,
         Kind::Assign | Kind::Ack | Kind::Cancel | Kind::Retire => superior,
         Kind::Offer | Kind::Reports | Kind::Inventory | Kind::Started => subordinate,
-        Kind::Submit
-        | Kind::Watch
-        | Kind::Delivered
-        | Kind::CancelTasks
-        | Kind::Explain
-        | Kind::Status => role == Role::User,
-        Kind::Submitted | Kind::Outcomes | Kind::Cancelled | Kind::Explained => {
-            role == Role::Master
-        }
+        Kind::Submit | Kind::Watch | Kind::Delivered | Kind::CancelTasks => role == Role::User,
+        Kind::Explain | Kind::Status => role == Role::User || superior,
+        Kind::Submitted | Kind::Outcomes | Kind::Cancelled => role == Role::Master,
+        Kind::Explained => superior,
         Kind::StatusReply => superior || subordinate,
     }
 }

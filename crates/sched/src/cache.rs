@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::machine::FetchEnd;
 use muster_proto::task::{FileRef, InputFile, TaskBody, Template};
+use muster_proto::wire::CacheStatus;
 use muster_proto::{Digest, LinkId, TaskKey};
 
 /// The files that a task needs before it runs, each once, with the name it is first given.
@@ -31,6 +32,8 @@ pub struct Cache {
     bytes_held: u64,
     bytes_max: u64,
     clock: u64,
+    /// What has happened; what is here is counted when somebody asks.
+    counts: CacheStatus,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,24 @@ struct Entry {
     pins: u32,
     used: u64,
     state: State,
+    /// How often a task wanted it since it came to the index.
+    wanted: u32,
+    /// How often it was fetched since then.
+    fetches: u32,
+}
+
+impl Entry {
+    /// A file that is here and that nothing has wanted yet.
+    fn held(bytes: u64) -> Self {
+        Self {
+            bytes,
+            pins: 0,
+            used: 0,
+            state: State::Held,
+            wanted: 0,
+            fetches: 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -84,6 +105,7 @@ impl Cache {
             bytes_held: 0,
             bytes_max,
             clock: 0,
+            counts: CacheStatus::default(),
         };
         for file in files {
             cache.insert(file);
@@ -95,45 +117,40 @@ impl Cache {
     /// Notes that `task` needs `file` and pins it. With [`Want::Fetch`] the caller fetches it from `link`;
     /// without a link it waits for [`Cache::reconnect`].
     pub fn want(&mut self, task: TaskKey, file: FileRef, link: Option<LinkId>) -> Want {
-        if let Some(entry) = self.files.get_mut(&file.digest) {
-            entry.pins += 1;
-            return match &mut entry.state {
-                State::Held => {
-                    self.idle.remove(&(entry.used, file.digest));
-                    Want::Held
-                }
-                State::Coming {
-                    waiting,
-                    link: from,
-                    ..
-                } => {
-                    waiting.insert(task);
-                    if from.is_none() && link.is_some() {
-                        *from = link;
-                        return Want::Fetch;
-                    }
-                    Want::Coming
-                }
-            };
-        }
-        let state = State::Coming {
-            link,
+        let coming = || State::Coming {
+            link: None,
             tries: 0,
-            waiting: BTreeSet::from([task]),
+            waiting: BTreeSet::new(),
         };
-        self.files.insert(
-            file.digest,
-            Entry {
-                bytes: file.bytes,
-                pins: 1,
-                used: 0,
-                state,
-            },
-        );
-        if link.is_some() {
-            Want::Fetch
-        } else {
-            Want::Coming
+        let entry = self.files.entry(file.digest).or_insert_with(|| Entry {
+            state: coming(),
+            ..Entry::held(file.bytes)
+        });
+        let is_new = entry.pins == 0 && entry.wanted == 0;
+        entry.pins += 1;
+        entry.wanted += 1;
+        self.counts.wanted += 1;
+        match &mut entry.state {
+            State::Held => {
+                self.idle.remove(&(entry.used, file.digest));
+                self.counts.hits += 1;
+                Want::Held
+            }
+            State::Coming {
+                waiting,
+                link: from,
+                ..
+            } => {
+                waiting.insert(task);
+                if from.is_none() && link.is_some() {
+                    *from = link;
+                    entry.fetches += 1;
+                    self.counts.fetches += 1;
+                    return Want::Fetch;
+                }
+                self.counts.joined += u64::from(!is_new);
+                Want::Coming
+            }
         }
     }
 
@@ -170,6 +187,7 @@ impl Cache {
                 let told = std::mem::take(waiting).into_iter().collect();
                 entry.state = State::Held;
                 self.bytes_held += entry.bytes;
+                self.counts.fetched_bytes += entry.bytes;
                 if entry.pins == 0 {
                     self.retire(digest);
                 }
@@ -177,6 +195,8 @@ impl Cache {
             }
             FetchEnd::Failed if *tries + 1 < TRIES_MAX && entry.pins > 0 => {
                 *tries += 1;
+                entry.fetches += 1;
+                self.counts.fetches += 1;
                 Arrival::Again
             }
             FetchEnd::Failed | FetchEnd::Absent => {
@@ -212,6 +232,8 @@ impl Cache {
                 && waiting.iter().any(|task| mine(*task))
             {
                 *from = Some(link);
+                entry.fetches += 1;
+                self.counts.fetches += 1;
                 fetch.push(FileRef {
                     digest: *digest,
                     bytes: entry.bytes,
@@ -223,12 +245,8 @@ impl Cache {
 
     /// A file that came into the store on its own account (an output), pinned once.
     pub fn insert(&mut self, file: FileRef) {
-        let entry = self.files.entry(file.digest).or_insert(Entry {
-            bytes: file.bytes,
-            pins: 0,
-            used: 0,
-            state: State::Held,
-        });
+        let entry = self.files.entry(file.digest);
+        let entry = entry.or_insert_with(|| Entry::held(file.bytes));
         entry.pins += 1;
         match &mut entry.state {
             State::Held if entry.pins == 1 => {
@@ -248,6 +266,7 @@ impl Cache {
             return None;
         }
         self.bytes_held -= entry.bytes;
+        self.counts.spoiled += 1;
         self.idle.remove(&(entry.used, digest));
         if entry.pins == 0 {
             self.files.remove(&digest);
@@ -258,7 +277,10 @@ impl Cache {
             tries: 0,
             waiting: BTreeSet::new(),
         };
-        link.map(|_| entry.bytes)
+        link?;
+        entry.fetches += 1;
+        self.counts.fetches += 1;
+        Some(entry.bytes)
     }
 
     /// Takes back one pin.
@@ -289,6 +311,8 @@ impl Cache {
             };
             if let Some(entry) = self.files.remove(&digest) {
                 self.bytes_held -= entry.bytes;
+                self.counts.evicted += 1;
+                self.counts.evicted_bytes += entry.bytes;
             }
             evicted.push(digest);
         }
@@ -314,6 +338,33 @@ impl Cache {
     /// Files that something needs: none when all work is done.
     pub fn pinned(&self) -> usize {
         self.files.values().filter(|entry| entry.pins > 0).count()
+    }
+
+    /// What it holds and has done. Costs a walk over the files.
+    pub fn status(&self) -> CacheStatus {
+        let is_held = |entry: &&Entry| matches!(entry.state, State::Held);
+        CacheStatus {
+            files: self.files.values().filter(is_held).count() as u64,
+            bytes: self.bytes_held,
+            bytes_max: self.bytes_max,
+            ..self.counts
+        }
+    }
+
+    /// What is known of one file, for people.
+    pub fn explain(&self, digest: Digest) -> String {
+        let Some(entry) = self.files.get(&digest) else {
+            return "not here".to_owned();
+        };
+        let state = match &entry.state {
+            State::Held => "here",
+            State::Coming { link: Some(_), .. } => "on its way",
+            State::Coming { link: None, .. } => "waited for, and nobody is there to bring it",
+        };
+        format!(
+            "{state}, {} bytes; needed by {} now, wanted {} time(s), fetched {} time(s)",
+            entry.bytes, entry.pins, entry.wanted, entry.fetches
+        )
     }
 
     /// Checks the invariants.

@@ -308,6 +308,14 @@ impl Crew {
             })
     }
 
+    /// The links of the foremen that are here.
+    pub fn foremen(&self) -> BTreeSet<LinkId> {
+        let foremen = self
+            .here()
+            .filter(|(_, _, peer)| peer.role == Role::Foreman);
+        foremen.map(|(_, link, _)| link).collect()
+    }
+
     /// Every child that is here or in its grace, in order.
     pub fn all(&self) -> impl Iterator<Item = ChildId> {
         self.children.keys()

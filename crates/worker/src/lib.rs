@@ -288,6 +288,7 @@ impl Worker {
         };
         let links = self.superior.iter().map(|(_, peer)| LinkStatus {
             peer: peer.clone(),
+            is_below: false,
             slots: 0,
             leased: 0,
             sent_bytes: 0,
@@ -297,6 +298,7 @@ impl Worker {
         StatusReply {
             tasks,
             links: links.collect(),
+            cache: Box::new(self.cache.status()),
             ..StatusReply::default()
         }
     }

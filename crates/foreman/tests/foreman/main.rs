@@ -9,3 +9,4 @@ mod golden;
 mod play;
 mod site;
 mod tenants;
+mod views;

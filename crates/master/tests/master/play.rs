@@ -150,6 +150,17 @@ impl Play {
             link: OBSERVER,
             frame: Status {}.into(),
         });
+        // Foremen are asked as well, and answer.
+        let is_asked =
+            |(_, frame, _): &mut (LinkId, Frame, Gate)| matches!(frame, Frame::Status(_));
+        let asked: Vec<_> = self.sent.extract_if(.., is_asked).collect();
+        let was_asked = !asked.is_empty();
+        for (link, ..) in asked {
+            self.hear(link, StatusReply::default());
+        }
+        if was_asked {
+            self.input(Input::Tick);
+        }
         match self.said(OBSERVER).pop() {
             Some(Frame::StatusReply(reply)) => reply,
             other => panic!("no status: {other:?}"),

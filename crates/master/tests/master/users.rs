@@ -4,10 +4,12 @@ use muster_proto::limits::UNNEEDED_GRACE;
 use muster_proto::limits::{EXPLAINED_MAX, OUTCOMES_OUT_MAX};
 use muster_proto::machine::{FetchEnd, Input};
 use muster_proto::outcome::{Outcome, Verdict};
-use muster_proto::wire::{Explain, Frame, Refusal, Submitted};
-use muster_proto::{LinkId, TaskId};
+use muster_proto::wire::{
+    CacheStatus, Explain, Frame, Refusal, Status, StatusReply, Subject, Submitted,
+};
+use muster_proto::{LinkId, Role, TaskId};
 
-use crate::play::{Play, cancelled, failure, template};
+use crate::play::{Play, cancelled, failure, peer, template};
 
 /// The outcomes sent to a watcher, and how many tasks were open when the last left.
 fn news(play: &mut Play, user: LinkId) -> (Vec<Outcome>, Option<u64>) {
@@ -265,11 +267,49 @@ fn the_story_of_a_task_that_failed_a_thousand_times_is_still_short() {
         play.hear(worker, failure(attempt));
     }
     let user = play.user();
-    play.hear(user, Explain { task: TaskId(1) });
+    play.hear(
+        user,
+        Explain {
+            subject: Subject::Task(TaskId(1)),
+        },
+    );
     let said = play.said(user);
     let Some(Frame::Explained(explained)) = said.last() else {
         panic!("{said:?}")
     };
     assert_eq!(explained.lines.len(), EXPLAINED_MAX);
     assert_eq!(explained.lines[0], "1491 earlier happening(s)");
+}
+
+#[test]
+fn a_status_lists_the_sites_that_the_foremen_tell_of() {
+    let mut play = Play::new();
+    let foreman = play.arrives(&peer(Role::Foreman, "f1"));
+    play.holds(foreman, &[]);
+    let user = play.user();
+    play.hear(user, Status {});
+    assert_eq!(play.said(user), [], "the foreman is asked first");
+    let below = StatusReply::default().site(peer(Role::Foreman, "f2"));
+    let cache = CacheStatus {
+        hits: 9,
+        ..CacheStatus::default()
+    };
+    play.hear(
+        foreman,
+        StatusReply {
+            cache: Box::new(cache),
+            sites: vec![below],
+            ..StatusReply::default()
+        },
+    );
+    play.input(Input::Tick);
+    let Some(Frame::StatusReply(reply)) = play.said(user).pop() else {
+        panic!("no status")
+    };
+    let sites: Vec<_> = reply
+        .sites
+        .iter()
+        .map(|site| (site.peer.name.as_str(), site.cache.hits))
+        .collect();
+    assert_eq!(sites, [("f1", 9), ("f2", 0)]);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use muster_node::client::{Client, Range, Watching};
 use muster_proto::outcome::Outcome;
+use muster_proto::wire::Subject;
 use muster_proto::{Span, TaskId};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
@@ -270,7 +271,7 @@ impl Drive<'_> {
         if self.tally.done() > 0 {
             return;
         }
-        if let Ok(Ok(story)) = timeout(STATUS_WAIT, self.client.explain(first)).await
+        if let Ok(Ok(story)) = timeout(STATUS_WAIT, self.client.explain(Subject::Task(first))).await
             && let Some(line) = story.last().filter(|line| line.contains("wait"))
         {
             self.progress.clear();
@@ -302,7 +303,7 @@ fn stdio(source: std::io::Error) -> CliError {
 }
 
 /// When a picture is drawn without news.
-const STATUS_WAIT: Duration = Duration::from_millis(300);
+const STATUS_WAIT: Duration = Duration::from_millis(800);
 /// When somebody who sees nothing happen wants to know why.
 const SLOW: Span = Span::secs(5);
 

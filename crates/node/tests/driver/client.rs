@@ -9,7 +9,8 @@ use muster_proto::limits::{BATCH_MAX, BODY_BYTES_MAX};
 use muster_proto::outcome::{Failure, Outcome, Verdict};
 use muster_proto::task::{Command, FileRef, Policy, TaskBody, Template, Words};
 use muster_proto::wire::{
-    Cancelled, Delivered, Explained, Frame, Outcomes, Refusal, StatusReply, Submit, Submitted,
+    Cancelled, Delivered, Explained, Frame, Outcomes, Refusal, StatusReply, Subject, Submit,
+    Submitted,
 };
 use muster_proto::{LinkId, RelPath, Resources, Role, TaskId};
 
@@ -132,7 +133,7 @@ async fn questions_have_answers() {
                 }
                 .into(),
                 Frame::Explain(explain) => Explained {
-                    lines: vec![explain.task.to_string()],
+                    lines: vec![format!("{:?}", explain.subject)],
                 }
                 .into(),
                 other => panic!("no question but {other:?}"),
@@ -144,12 +145,12 @@ async fn questions_have_answers() {
     let (cancelled, status, story, ()) = tokio::join!(
         client.cancel(ranges),
         client.status(),
-        client.explain(TaskId(4)),
+        client.explain(Subject::Task(TaskId(4))),
         serve
     );
     assert_eq!(cancelled.expect("an answer"), 2);
     assert_eq!(status.expect("an answer").epoch, 7);
-    assert_eq!(story.expect("an answer"), ["t4"]);
+    assert_eq!(story.expect("an answer"), ["Task(TaskId(4))"]);
     client.delivered(&[TaskId(1)]).await.expect("said");
     client.close().await;
     assert_eq!(

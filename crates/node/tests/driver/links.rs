@@ -283,6 +283,7 @@ async fn the_driver_fills_in_what_a_brain_cannot_know() {
     let reply = StatusReply {
         tasks: TaskCounts::default(),
         links: vec![LinkStatus {
+            is_below: true,
             peer: worker.peer.clone(),
             slots: 1,
             leased: 0,

@@ -51,7 +51,9 @@ impl Bounded for Frame {
                     .iter()
                     .map(|(name, _)| name)
                     .chain(&status.notes);
-                let links = status.links.iter().all(|link| link.peer.within());
+                let links = status.links.iter().map(|link| &link.peer);
+                let sites = status.sites.iter().map(|site| &site.peer);
+                let links = links.chain(sites).all(Bounded::within);
                 // A foreman may serve more links than a batch has elements; the frame's length bounds them.
                 links && texts.into_iter().all(|text| is_line(text, TEXT_BYTES_MAX))
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::ids::{Attempt, Epoch, MasterId, TaskId, TemplateId, Try};
 use crate::limits::BODY_BYTES_MAX;
 use crate::outcome::{Outcome, Report};
@@ -106,13 +107,13 @@ frames! {
     CancelTasks = 37,
     /// How many were.
     Cancelled = 38,
-    /// A user asks how things stand.
+    /// A user or a superior asks how things stand.
     Status = 39,
     /// How things stand.
     StatusReply = 40,
-    /// A user asks about one task.
+    /// Somebody asks about one task or file.
     Explain = 41,
-    /// Its story.
+    /// What is known of it.
     Explained = 42,
 }
 
@@ -318,13 +319,47 @@ pub struct StatusReply {
     pub links: Vec<LinkStatus>,
     /// What holds things up, for people; empty if nothing does.
     pub notes: Vec<String>,
+    /// Its file cache; a master has none.
+    pub cache: Box<CacheStatus>,
+    /// The foremen below it, at any depth, that answered in time.
+    pub sites: Vec<SiteStatus>,
 }
 
 impl StatusReply {
-    /// Keeps as many links as one frame has room for, and says so if some are not listed.
+    /// What a foreman that answers this is to those above it.
+    #[must_use]
+    pub fn site(&self, peer: Peer) -> SiteStatus {
+        let sum = |of: fn(&LinkStatus) -> u64| {
+            let below = self.links.iter().filter(|link| link.is_below);
+            below.map(of).fold(0, u64::saturating_add)
+        };
+        SiteStatus {
+            peer,
+            below: sum(|_| 1),
+            slots: sum(|link| link.slots.into()),
+            leased: sum(|link| link.leased.into()),
+            results: self.tasks.undelivered,
+            sent_bytes: sum(|link| link.sent_bytes),
+            received_bytes: sum(|link| link.received_bytes),
+            rss_bytes: self.rss_bytes,
+            cache: *self.cache,
+        }
+    }
+
+    /// Keeps as many sites and links as one frame has room for, and says so if some are not listed.
     #[must_use]
     pub fn cut(mut self) -> StatusReply {
         let mut bytes = 0;
+        let mut weigh = |site: &SiteStatus| {
+            bytes += site.peer.site.len() + site.peer.name.len() + 192;
+            bytes <= BODY_BYTES_MAX / 2
+        };
+        let listed = self.sites.iter().take_while(|site| weigh(site)).count();
+        let left_out = self.sites.len() - listed;
+        if left_out > 0 {
+            self.sites.truncate(listed);
+            self.notes.push(format!("{left_out} more site(s)"));
+        }
         let mut weigh = |link: &LinkStatus| {
             bytes += link.weight();
             bytes <= BODY_BYTES_MAX
@@ -363,6 +398,8 @@ pub struct TaskCounts {
 pub struct LinkStatus {
     /// Who is at the other end.
     pub peer: Peer,
+    /// Whether it is a subordinate.
+    pub is_below: bool,
     /// Tasks it can run side by side, one core each.
     pub slots: u32,
     /// Attempts leased to it.
@@ -383,14 +420,73 @@ impl LinkStatus {
     }
 }
 
-/// Asks about one task.
+/// What a file cache holds and has done since its process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheStatus {
+    /// Files that are here.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes it may hold beyond what is needed at the moment.
+    pub bytes_max: u64,
+    /// How often a task wanted a file.
+    pub wanted: u64,
+    /// How often the file was here.
+    pub hits: u64,
+    /// How often it was on its way for another task already.
+    pub joined: u64,
+    /// Fetches begun, repeated ones included.
+    pub fetches: u64,
+    /// Bytes of the files that came.
+    pub fetched_bytes: u64,
+    /// Files given up for the limit.
+    pub evicted: u64,
+    /// Their bytes.
+    pub evicted_bytes: u64,
+    /// Files that were found gone or spoiled.
+    pub spoiled: u64,
+}
+
+/// A foreman, as those above it see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteStatus {
+    /// Who it is.
+    pub peer: Peer,
+    /// Subordinates connected to it.
+    pub below: u64,
+    /// Tasks they can run side by side, one core each.
+    pub slots: u64,
+    /// Attempts leased to them.
+    pub leased: u64,
+    /// Results that no superior has acknowledged.
+    pub results: u64,
+    /// Bytes sent to its subordinates on the connections that stand.
+    pub sent_bytes: u64,
+    /// Bytes received from them.
+    pub received_bytes: u64,
+    /// Resident memory of its process.
+    pub rss_bytes: u64,
+    /// Its file cache.
+    pub cache: CacheStatus,
+}
+
+/// Asks about one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explain {
     /// Which.
-    pub task: TaskId,
+    pub subject: Subject,
 }
 
-/// What is known of one task.
+/// What can be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// A task: what happened to it and where it stands. Only its master knows.
+    Task(TaskId),
+    /// Contents: where they are, who needs them, how often they were moved.
+    File(Digest),
+}
+
+/// What is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explained {
     /// Sentences, oldest first.

@@ -23,10 +23,10 @@ fn senders(kind: Kind) -> &'static str {
         Kind::Delivered => "    u",
         Kind::CancelTasks => "    u",
         Kind::Cancelled => "m    ",
-        Kind::Status => "    u",
+        Kind::Status => "mf  u",
         Kind::StatusReply => "mfw  ",
-        Kind::Explain => "    u",
-        Kind::Explained => "m    ",
+        Kind::Explain => "mf  u",
+        Kind::Explained => "mf   ",
     }
 }
 

@@ -10,9 +10,10 @@ use muster_proto::task::{
     Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, Words,
 };
 use muster_proto::wire::{
-    Ack, Assign, Assigned, Cancel, CancelTasks, Cancelled, Delivered, Explain, Explained, Frame,
-    Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports, Retire, Started,
-    Status, StatusReply, Submit, Submitted, TaskCounts, Watch,
+    Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
+    Explained, Frame, Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports,
+    Retire, SiteStatus, Started, Status, StatusReply, Subject, Submit, Submitted, TaskCounts,
+    Watch,
 };
 use muster_proto::{
     Attempt, Digest, Epoch, MasterId, Peer, RelPath, Resources, Role, Span, TaskId, TaskKey,
@@ -289,6 +290,7 @@ impl Draw {
                 site: self.name(),
                 name: self.name(),
             },
+            is_below: self.number().is_multiple_of(2),
             slots: self.small(),
             leased: self.small(),
             sent_bytes: self.number(),
@@ -367,6 +369,38 @@ impl Draw {
             losses: self.many(7, |draw| (draw.text(20), draw.number())),
             links: self.many(200, Self::link),
             notes: self.many(4, |draw| draw.text(200)),
+            cache: Box::new(self.cache()),
+            sites: self.many(50, Self::site),
+        }
+    }
+
+    fn cache(&mut self) -> CacheStatus {
+        CacheStatus {
+            files: self.number(),
+            bytes: self.number(),
+            bytes_max: self.number(),
+            wanted: self.number(),
+            hits: self.number(),
+            joined: self.number(),
+            fetches: self.number(),
+            fetched_bytes: self.number(),
+            evicted: self.number(),
+            evicted_bytes: self.number(),
+            spoiled: self.number(),
+        }
+    }
+
+    fn site(&mut self) -> SiteStatus {
+        SiteStatus {
+            peer: self.link().peer,
+            below: self.number(),
+            slots: self.number(),
+            leased: self.number(),
+            results: self.number(),
+            sent_bytes: self.number(),
+            received_bytes: self.number(),
+            rss_bytes: self.number(),
+            cache: self.cache(),
         }
     }
 
@@ -472,7 +506,13 @@ impl Draw {
             .into(),
             Kind::Status => Status {}.into(),
             Kind::StatusReply => self.status_reply().into(),
-            Kind::Explain => Explain { task: self.task() }.into(),
+            Kind::Explain => {
+                let subject = match self.number() % 2 {
+                    0 => Subject::Task(self.task()),
+                    _ => Subject::File(self.digest()),
+                };
+                Explain { subject }.into()
+            }
             Kind::Explained => Explained {
                 lines: self.many(100, |draw| draw.text(200)),
             }

@@ -406,6 +406,7 @@ fn names_of_peers_are_names() {
                 site: site.to_owned(),
                 name: name.to_owned(),
             },
+            is_below: true,
             slots: 0,
             leased: 0,
             sent_bytes: 0,

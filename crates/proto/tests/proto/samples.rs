@@ -9,9 +9,10 @@ use muster_proto::task::{
     Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, Words,
 };
 use muster_proto::wire::{
-    Ack, Assign, Assigned, Cancel, CancelTasks, Cancelled, Delivered, Explain, Explained, Frame,
-    Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports, Retire, Started,
-    Status, StatusReply, Submit, Submitted, TaskCounts, Watch,
+    Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
+    Explained, Frame, Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports,
+    Retire, SiteStatus, Started, Status, StatusReply, Subject, Submit, Submitted, TaskCounts,
+    Watch,
 };
 use muster_proto::{
     Attempt, Digest, Epoch, MasterId, Peer, RelPath, Resources, Role, Span, TaskId, TaskKey,
@@ -68,7 +69,9 @@ pub fn samples(kind: Kind) -> Vec<Frame> {
         Kind::Cancelled => vec![Frame::from(Cancelled { count: 70_000 })],
         Kind::Status => vec![Frame::from(Status {})],
         Kind::StatusReply => vec![status_reply()],
-        Kind::Explain => vec![Frame::from(Explain { task: TaskId(7) })],
+        Kind::Explain => [Subject::Task(TaskId(7)), Subject::File(Digest([9; 32]))]
+            .map(|subject| Frame::from(Explain { subject }))
+            .into(),
         Kind::Explained => vec![explained()],
     }
 }
@@ -356,6 +359,7 @@ fn status_reply() -> Frame {
             site: "campus-a".to_owned(),
             name: "head".to_owned(),
         },
+        is_below: role != Role::Master,
         slots: 640,
         leased: 600,
         sent_bytes: 1 << 30,
@@ -377,6 +381,34 @@ fn status_reply() -> Frame {
         losses: vec![("evicted".to_owned(), 3)],
         links: Role::ALL.into_iter().map(link).collect(),
         notes: vec!["waits for word".to_owned()],
+        cache: Box::new(CacheStatus {
+            files: 3,
+            bytes: 1 << 33,
+            bytes_max: 50 << 30,
+            wanted: 500,
+            hits: 490,
+            joined: 7,
+            fetches: 4,
+            fetched_bytes: 1 << 34,
+            evicted: 1,
+            evicted_bytes: 1 << 20,
+            spoiled: 2,
+        }),
+        sites: vec![SiteStatus {
+            peer: Peer {
+                role: Role::Foreman,
+                site: "campus-b".to_owned(),
+                name: "head".to_owned(),
+            },
+            below: 40,
+            slots: 320,
+            leased: 300,
+            results: 5,
+            sent_bytes: 1 << 35,
+            received_bytes: 1 << 30,
+            rss_bytes: 1 << 27,
+            cache: CacheStatus::default(),
+        }],
     })
 }
 

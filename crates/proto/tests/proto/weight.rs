@@ -59,6 +59,7 @@ fn the_status_of_a_master_with_every_child_it_may_have_fits_a_frame() {
             site: "s".repeat(64),
             name: format!("{n:064}"),
         },
+        is_below: true,
         slots: u32::MAX,
         leased: u32::MAX,
         sent_bytes: u64::MAX,

@@ -112,6 +112,7 @@ fn status<const N: usize>(sites: [(&str, u32); N]) -> StatusReply {
             site: site.to_owned(),
             name: "foreman".to_owned(),
         },
+        is_below: true,
         slots,
         leased: 0,
         sent_bytes: 0,
