@@ -29,9 +29,9 @@ use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
-use muster_proto::wire::{CloseCode, Frame, Offer, SiteStatus, Subject};
+use muster_proto::wire::{CloseCode, Frame, Offer, Subject};
 use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Time};
-use muster_sched::{Cache, Crew, Gates, Inquiries, Linger, Outbox, Sched};
+use muster_sched::{Cache, Crew, Gates, Linger, Outbox, Sched, Views};
 
 use crate::leases::Leases;
 use crate::offers::Offers;
@@ -80,10 +80,8 @@ pub struct Foreman {
     outbox: Outbox,
     losses: BTreeMap<Loss, u64>,
     attempts: u64,
-    /// Questions how things stand that foremen below are asked.
-    sites_asked: Inquiries<SiteStatus>,
-    /// Questions about files that foremen below are asked.
-    files_asked: Inquiries<String>,
+    /// What people ask.
+    views: Views,
     leaving: bool,
     /// Whether the next tick has something to hand out.
     stirred: bool,
@@ -131,8 +129,7 @@ impl Foreman {
             outbox: Outbox::default(),
             losses: BTreeMap::new(),
             attempts: 0,
-            sites_asked: Inquiries::default(),
-            files_asked: Inquiries::default(),
+            views: Views::default(),
             leaving: false,
             stirred: true,
         }
@@ -202,7 +199,7 @@ impl Foreman {
             Frame::Reports(reports) => self.reports(now, link, reports, out),
             Frame::Started(started) => self.started(now, link, &started),
             Frame::Status(_) => self.ask_sites(now, link, out),
-            Frame::StatusReply(reply) => self.site_answered(link, reply),
+            Frame::StatusReply(reply) => self.views.site(link, reply, &self.crew),
             Frame::Explain(explain) => match explain.subject {
                 Subject::File(digest) => self.ask_about_file(now, link, digest, out),
                 Subject::Task(_) => out.push(Output::Close {
@@ -210,7 +207,7 @@ impl Foreman {
                     code: CloseCode::Protocol,
                 }),
             },
-            Frame::Explained(explained) => self.file_explained(link, explained),
+            Frame::Explained(explained) => self.views.file(link, explained, &self.crew),
             Frame::Hello(_)
             | Frame::Submit(_)
             | Frame::Submitted(_)
@@ -227,8 +224,7 @@ impl Foreman {
 
     fn link_down(&mut self, now: Time, link: LinkId) {
         self.outbox.drop_link(link);
-        self.sites_asked.link_down(link);
-        self.files_asked.link_down(link);
+        self.views.link_down(link);
         if let Some(peer) = self.by_link.remove(&link) {
             self.cache.disconnect(link);
             if let Some(superior) = self.superiors.get_mut(&peer) {
@@ -278,8 +274,7 @@ impl Machine for Foreman {
             stirred,
             self.linger.deadline(),
             settling,
-            self.sites_asked.deadline(),
-            self.files_asked.deadline(),
+            self.views.deadline(),
             self.crew.deadline(),
             self.sched.deadline(),
         ]

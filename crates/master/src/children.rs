@@ -13,8 +13,7 @@ impl Master {
         self.crew.link_down(now, link, &mut self.sched);
         self.fetches.retain(|(from, _), _| *from != link);
         self.watchers.remove(&link);
-        self.sites_asked.link_down(link);
-        self.files_asked.link_down(link);
+        self.views.link_down(link);
         self.outbox.drop_link(link);
     }
 

@@ -29,11 +29,11 @@ use muster_proto::limits::PLACEMENTS_PER_CALL_MAX;
 use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
-use muster_proto::wire::{CloseCode, Frame, SiteStatus, Subject};
+use muster_proto::wire::{CloseCode, Frame, Subject};
 use muster_proto::{
     Attempt, Digest, Epoch, LinkId, Lsn, MasterId, TaskId, TaskKey, TemplateId, Time, Try,
 };
-use muster_sched::{ClassId, ClassSpec, Crew, Gates, Inquiries, Outbox, Sched, SeqMap};
+use muster_sched::{ClassId, ClassSpec, Crew, Gates, Outbox, Sched, SeqMap, Views};
 
 use crate::leases::Live;
 use crate::recovery::Recovery;
@@ -82,10 +82,8 @@ pub struct Master {
     losses: BTreeMap<Loss, u64>,
     attempts: u64,
     arriving: u64,
-    /// Questions how things stand that foremen are asked.
-    sites_asked: Inquiries<SiteStatus>,
-    /// Questions about files that foremen are asked.
-    files_asked: Inquiries<String>,
+    /// What people ask.
+    views: Views,
     leaving: bool,
     /// Whether the next tick has something to hand out.
     stirred: bool,
@@ -139,8 +137,7 @@ impl Master {
             losses: BTreeMap::new(),
             attempts: 0,
             arriving: 0,
-            sites_asked: Inquiries::default(),
-            files_asked: Inquiries::default(),
+            views: Views::default(),
             leaving: false,
             stirred: true,
         }
@@ -200,12 +197,12 @@ impl Master {
                 .cancellations
                 .push_back(Cancellation::new(link, cancel)),
             Frame::Status(_) => self.ask_sites(now, link, out),
-            Frame::StatusReply(reply) => self.site_answered(link, reply),
+            Frame::StatusReply(reply) => self.views.site(link, reply, &self.crew),
             Frame::Explain(explain) => match explain.subject {
                 Subject::Task(task) => self.send(link, self.explain(now, task), out),
                 Subject::File(digest) => self.ask_about_file(now, link, digest, out),
             },
-            Frame::Explained(explained) => self.file_explained(link, explained),
+            Frame::Explained(explained) => self.views.file(link, explained, &self.crew),
             Frame::Hello(_)
             | Frame::Assign(_)
             | Frame::Ack(_)
@@ -302,8 +299,7 @@ impl Machine for Master {
             stirred,
             recovery,
             self.unneeded.deadline(),
-            self.sites_asked.deadline(),
-            self.files_asked.deadline(),
+            self.views.deadline(),
             self.crew.deadline(),
             self.sched.deadline(),
         ]

@@ -1,6 +1,6 @@
 //! Commands that talk to a standing master: status, cancel, explain.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -96,8 +96,9 @@ fn subject(text: &str) -> Result<Subject, CliError> {
         text: text.to_owned(),
     };
     let path = Path::new(text);
-    if !path.exists() {
-        return Err(unknown());
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) | Err(_) => return Err(unknown()),
     }
     let digest = digest_of(path).map_err(|source| CliError::file(path, source))?;
     Ok(Subject::File(digest))

@@ -105,10 +105,14 @@ pub const SESSIONS_MAX: usize = 4_096;
 pub const STORY_MAX: usize = 65_536;
 /// Questions that a master or foreman has handed down and not answered.
 pub const INQUIRIES_MAX: usize = 64;
+/// Rows that are gathered for one of them.
+pub const INQUIRY_ROWS_MAX: usize = 4096;
 /// How long those below may take to answer one; people wait for it.
 pub const INQUIRY_WAIT: Span = Span::millis(500);
-/// Sentences of one answer to `explain`; each is far below a kilobyte, so they fit a frame.
+/// Sentences of one answer to `explain`.
 pub const EXPLAINED_MAX: usize = 512;
+/// Bytes of one of these, so that they fit a frame.
+pub const EXPLAINED_BYTES_MAX: usize = 1 << 10;
 
 const _: () = assert!(
     WORDS_BYTES_MAX + 2 * TAIL_BYTES_MAX < FRAME_BYTES_MAX,

@@ -126,7 +126,7 @@ impl Cache {
             state: coming(),
             ..Entry::held(file.bytes)
         });
-        let is_new = entry.pins == 0 && entry.wanted == 0;
+        let is_first = entry.pins == 0;
         entry.pins += 1;
         entry.wanted += 1;
         self.counts.wanted += 1;
@@ -142,13 +142,13 @@ impl Cache {
                 ..
             } => {
                 waiting.insert(task);
+                self.counts.joined += u64::from(!is_first || from.is_some());
                 if from.is_none() && link.is_some() {
                     *from = link;
                     entry.fetches += 1;
                     self.counts.fetches += 1;
                     return Want::Fetch;
                 }
-                self.counts.joined += u64::from(!is_new);
                 Want::Coming
             }
         }

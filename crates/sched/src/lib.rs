@@ -28,17 +28,18 @@ mod seq_map;
 mod stats;
 mod stragglers;
 mod tasks;
+mod views;
 
 pub use cache::{Arrival, Cache, Want};
 pub use children::{ChildId, ChildKind};
 pub use class::{ClassId, ClassSpec};
 pub use crew::{Crew, Departed};
 pub use explain::Waiting;
-pub use inquiries::{Asked, Inquiries};
 pub use linger::Linger;
 pub use outbox::{Gates, Outbox};
 pub use place::{Files, Placed, Placement};
 pub use seq_map::{Numbered, SeqMap};
+pub use views::{Answer, Views};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -106,7 +106,7 @@ impl Neighbours {
     }
 
     /// Copies contents from the first store that has them whole.
-    fn take(&self, store: &ContentStore, digest: Digest) -> Result<bool, ContentError> {
+    fn take(&self, store: &ContentStore, digest: Digest) -> io::Result<bool> {
         for entry in fs::read_dir(&self.dir)?.take(ENTRIES_MAX) {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -119,9 +119,9 @@ impl Neighbours {
                     // Its store is gone. Whoever else finds that out removes it, too.
                     let _ = fs::remove_file(&path);
                 }
-                // What is rotten over there is for its owner to find.
-                Err(ContentError::Absent { .. } | ContentError::WrongDigest { .. }) => {}
-                Err(error) => return Err(error),
+                // What is rotten or closed over there is for its owner to find; that the own disk fails is found
+                // again by the fetch that follows.
+                Err(_) => {}
             }
         }
         Ok(false)

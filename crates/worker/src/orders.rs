@@ -1,12 +1,13 @@
 //! What comes from the superior, and what it is told when its link stands.
 
+use std::collections::BTreeMap;
+
 use muster_proto::batch::cut;
 use muster_proto::limits::TEMPLATES_PER_MASTER_MAX;
 use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::{End, Loss, Report};
 use muster_proto::wire::{Ack, Assign, Cancel, CloseCode, Frame, Held, Inventory, Reports};
 use muster_proto::{Attempt, LinkId, MasterId, Peer, TaskKey};
-use std::collections::BTreeMap;
 
 use crate::{Effect, Worker};
 

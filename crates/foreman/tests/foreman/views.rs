@@ -8,6 +8,7 @@ use muster_proto::wire::{CacheStatus, Explain, Explained, Frame, Status, StatusR
 use crate::play::{MASTER, Play, digest, first, peer};
 
 fn reply(play: &mut Play, link: muster_proto::LinkId) -> StatusReply {
+    play.tick();
     match play.said(link).pop() {
         Some(Frame::StatusReply(reply)) => reply,
         other => panic!("no status: {other:?}"),
@@ -42,6 +43,7 @@ fn a_site_tells_what_its_cache_has_spared_the_link_above() {
             subject: Subject::File(digest(7)),
         },
     );
+    play.tick();
     let Some(Frame::Explained(told)) = play.said(master).pop() else {
         panic!("nothing is known of the file")
     };
@@ -77,7 +79,11 @@ fn foremen_below_are_asked_too_and_one_that_is_silent_is_left_out() {
     let said = play.said(master);
     assert!(!said.iter().any(is_reply), "one is still awaited: {said:?}");
     play.pass(INQUIRY_WAIT);
-    let sites = reply(&mut play, master).sites;
+    let StatusReply { sites, notes, .. } = reply(&mut play, master);
+    assert!(
+        notes[0].ends_with("f3") && notes[0].starts_with("no answer from"),
+        "{notes:?}"
+    );
     let told: Vec<_> = sites
         .iter()
         .map(|site| (site.peer.name.as_str(), site.rss_bytes))

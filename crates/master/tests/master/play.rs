@@ -154,13 +154,10 @@ impl Play {
         let is_asked =
             |(_, frame, _): &mut (LinkId, Frame, Gate)| matches!(frame, Frame::Status(_));
         let asked: Vec<_> = self.sent.extract_if(.., is_asked).collect();
-        let was_asked = !asked.is_empty();
         for (link, ..) in asked {
             self.hear(link, StatusReply::default());
         }
-        if was_asked {
-            self.input(Input::Tick);
-        }
+        self.input(Input::Tick);
         match self.said(OBSERVER).pop() {
             Some(Frame::StatusReply(reply)) => reply,
             other => panic!("no status: {other:?}"),

@@ -302,7 +302,7 @@ fn stdio(source: std::io::Error) -> CliError {
     CliError::file(Path::new("standard output"), source)
 }
 
-/// When a picture is drawn without news.
+/// How long a master is given to say how things stand, its foremen being asked as well (`INQUIRY_WAIT`).
 const STATUS_WAIT: Duration = Duration::from_millis(800);
 /// When somebody who sees nothing happen wants to know why.
 const SLOW: Span = Span::secs(5);

@@ -97,7 +97,7 @@ impl Shelf {
         self
     }
 
-    /// Asks the neighbours for large contents; `Claimed` if there are none.
+    /// Asks the neighbours for large contents; without any, they are to be fetched.
     pub(super) async fn share(&self, digest: Digest) -> Sharing {
         let Some(neighbours) = self.neighbours.clone() else {
             return Sharing::Fetch(None);

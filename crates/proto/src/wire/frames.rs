@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::ids::{Attempt, Epoch, MasterId, TaskId, TemplateId, Try};
-use crate::limits::BODY_BYTES_MAX;
+use crate::limits::{BODY_BYTES_MAX, EXPLAINED_BYTES_MAX, EXPLAINED_MAX};
 use crate::outcome::{Outcome, Report};
 use crate::peer::Peer;
 use crate::resources::Resources;
@@ -491,4 +491,22 @@ pub enum Subject {
 pub struct Explained {
     /// Sentences, oldest first.
     pub lines: Vec<String>,
+}
+
+impl Explained {
+    /// As much of `lines` and of the `last` ones as one frame has room for; over-long ones are cut.
+    #[must_use]
+    pub fn cut(lines: Vec<String>, last: Vec<String>) -> Explained {
+        let room = EXPLAINED_MAX.saturating_sub(last.len());
+        let lines = lines.into_iter().take(room).chain(last);
+        let shorten = |mut line: String| {
+            while line.len() > EXPLAINED_BYTES_MAX {
+                line.pop();
+            }
+            line
+        };
+        Explained {
+            lines: lines.map(shorten).collect(),
+        }
+    }
 }
