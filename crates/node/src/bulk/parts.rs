@@ -3,6 +3,7 @@
 //! Every group is proved as it arrives and is then in the store's partial contents, so a transfer that was cut goes on
 //! with what is missing, and what has come is served on before the rest is there.
 
+use std::future::ready;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -237,21 +238,43 @@ async fn pass(
     stream: &mut RecvStream,
     outlet: &mut Outlet,
 ) -> Result<Result<(), ContentError>, Stop> {
-    let mut more = More::Came;
-    while more == More::Came {
-        let mut bytes = Vec::with_capacity(CHUNK_BYTES);
-        while more == More::Came && bytes.len() < CHUNK_BYTES {
-            let most = (CHUNK_BYTES - bytes.len()) as u64;
-            tokio::select! {
-                biased;
-                verdict = &mut outlet.verdict => return verdict.map_err(|_| Stop::Cut),
-                came = stream::read_more(stream, most, &mut bytes) => more = came?,
-            }
+    loop {
+        let mut bytes = Vec::new();
+        let came = tokio::select! {
+            biased;
+            verdict = &mut outlet.verdict => return verdict.map_err(|_| Stop::Cut),
+            came = stream::read_more(stream, CHUNK_BYTES as u64, &mut bytes) => came,
+        };
+        let came = match came {
+            Ok(More::Came) => drain(stream, &mut bytes).await,
+            Ok(More::End) | Err(_) => came,
+        };
+        // What has come before a cut is as good as the rest.
+        if !bytes.is_empty() {
+            outlet.hand(Some(bytes)).await;
         }
-        outlet.hand(Some(bytes)).await;
+        if came? == More::End {
+            break;
+        }
     }
     outlet.hand(None).await;
     (&mut outlet.verdict).await.map_err(|_| Stop::Cut)
+}
+
+/// Appends what else of a chunk is there already: on a slow path a piece is small and soon in its place, on a fast one
+/// large.
+async fn drain(stream: &mut RecvStream, bytes: &mut Vec<u8>) -> Result<More, Stop> {
+    while bytes.len() < CHUNK_BYTES {
+        let most = (CHUNK_BYTES - bytes.len()) as u64;
+        tokio::select! {
+            biased;
+            came = stream::read_more(stream, most, bytes) => if came? == More::End {
+                return Ok(More::End);
+            },
+            () = ready(()) => break,
+        }
+    }
+    Ok(More::Came)
 }
 
 impl Outlet {
