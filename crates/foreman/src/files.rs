@@ -27,7 +27,8 @@ impl Foreman {
             Arrival::Held(tasks) => tasks
                 .into_iter()
                 .for_each(|key| self.input_arrived(now, key)),
-            Arrival::Again => {
+            Arrival::Again(ahead) => {
+                self.stalled(ahead);
                 if let Some(bytes) = self.cache.bytes_of(digest) {
                     out.push(Output::Fetch {
                         link,
@@ -47,6 +48,27 @@ impl Foreman {
                 }
             }
             Arrival::Nobody => {}
+        }
+    }
+
+    /// A file has begun to arrive, and is served on from now: the tasks that wait for it need not wait for its end.
+    pub(crate) fn passes(&mut self, now: Time, digest: Digest) {
+        for key in self.cache.passes(digest) {
+            self.input_arrived(now, key);
+        }
+    }
+
+    /// A file that passed has come to a halt: the tasks that went ahead and have not been placed wait for it again.
+    pub(crate) fn stalled(&mut self, ahead: Vec<TaskKey>) {
+        for key in ahead {
+            match self.leases.get_mut(&key).map(|lease| &mut lease.stage) {
+                Some(Stage::Staging { missing }) => *missing += 1,
+                Some(stage @ Stage::Ready) => {
+                    *stage = Stage::Staging { missing: 1 };
+                    self.sched.forget(key);
+                }
+                Some(Stage::Leased { .. } | Stage::Arriving) | None => {}
+            }
         }
     }
 
@@ -90,18 +112,20 @@ impl Foreman {
         }
     }
 
-    /// An input cannot be had: a failure if its master does not have it, a loss if it would not come.
+    /// An input cannot be had: a failure if its master does not have it, a loss if it would not come. An attempt that
+    /// went ahead while it passed finds that out below.
     fn input_missing(&mut self, key: TaskKey, digest: Digest, end: FetchEnd) {
         let Some(Lease {
             round,
             order: Some(order),
-            stage: Stage::Staging { .. },
+            stage: Stage::Staging { .. } | Stage::Ready,
             ..
         }) = self.leases.get(&key)
         else {
             return;
         };
         let round = *round;
+        self.sched.forget(key);
         let name = order.input(digest).map(|input| input.name.clone());
         match (end, name) {
             (FetchEnd::Absent, Some(name)) => {

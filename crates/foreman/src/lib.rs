@@ -226,7 +226,8 @@ impl Foreman {
         self.outbox.drop_link(link);
         self.views.link_down(link);
         if let Some(peer) = self.by_link.remove(&link) {
-            self.cache.disconnect(link);
+            let ahead = self.cache.disconnect(link);
+            self.stalled(ahead);
             if let Some(superior) = self.superiors.get_mut(&peer) {
                 superior.link = None;
             }
@@ -257,6 +258,7 @@ impl Machine for Foreman {
             Input::LinkDown { link } => self.link_down(now, link),
             Input::Frame { link, frame } => self.frame(now, link, frame, out),
             Input::Fetched { link, digest, end } => self.fetched(now, link, digest, end, out),
+            Input::Arriving { digest } => self.passes(now, digest),
             Input::Missed { digest } => self.missed(digest, out),
             Input::Drain => self.leaving = true,
             Input::Local(never) => match never {},

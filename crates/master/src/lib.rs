@@ -283,6 +283,8 @@ impl Machine for Master {
             Input::Fetched { link, digest, end } => self.fetched(now, link, digest, end, out),
             // What a master holds is nowhere else; whoever asked is told that it is absent, and the task fails by name.
             Input::Missed { .. } => {}
+            // An outcome is told when its files are here whole.
+            Input::Arriving { .. } => {}
             Input::Drain => self.leaving = true,
             Input::Local(never) => match never {},
         }

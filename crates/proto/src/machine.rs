@@ -85,6 +85,11 @@ pub enum Input<L> {
         /// Whether they are in the store and verified.
         end: FetchEnd,
     },
+    /// Large contents that were asked for have begun to arrive: whoever asks here for them is served as they come.
+    Arriving {
+        /// The contents.
+        digest: Digest,
+    },
     /// Contents that may be on the index are not in the store: somebody asked for them in vain.
     Missed {
         /// The contents.

@@ -65,17 +65,37 @@ impl Entry {
 #[derive(Debug)]
 enum State {
     Held,
-    Coming {
-        link: Option<LinkId>,
-        tries: u8,
-        waiting: BTreeSet<TaskKey>,
-    },
+    Coming(Coming),
+}
+
+/// A file on its way.
+#[derive(Debug, Default)]
+struct Coming {
+    /// Over which link; none while there is nobody to bring it.
+    link: Option<LinkId>,
+    tries: u8,
+    /// Tasks that are told when it is here, or passes.
+    waiting: BTreeSet<TaskKey>,
+    /// Whether it is served on while it comes.
+    passes: bool,
+    /// Tasks that were told that it passes.
+    ahead: BTreeSet<TaskKey>,
+}
+
+impl Coming {
+    /// It does not pass any more: those that went ahead wait again, and are returned.
+    fn stall(&mut self) -> Vec<TaskKey> {
+        self.passes = false;
+        let ahead = std::mem::take(&mut self.ahead);
+        self.waiting.extend(&ahead);
+        ahead.into_iter().collect()
+    }
 }
 
 /// What to do about a file that a task wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// It is here.
+    /// It is here, or passes: it is served on while it comes.
     Held,
     /// It is on its way; the task is told.
     Coming,
@@ -88,9 +108,9 @@ pub enum Want {
 pub enum Arrival {
     /// It is here; these tasks waited for it.
     Held(Vec<TaskKey>),
-    /// It is worth another try.
-    Again,
-    /// It cannot be had; these tasks waited for it, and their pins on it are gone.
+    /// It is worth another try. These tasks went ahead while it passed; they wait for it again.
+    Again(Vec<TaskKey>),
+    /// It cannot be had; these tasks waited for it or went ahead, and are to release it.
     Never(Vec<TaskKey>),
     /// Nobody had asked, or asks any more.
     Nobody,
@@ -117,13 +137,8 @@ impl Cache {
     /// Notes that `task` needs `file` and pins it. With [`Want::Fetch`] the caller fetches it from `link`;
     /// without a link it waits for [`Cache::reconnect`].
     pub fn want(&mut self, task: TaskKey, file: FileRef, link: Option<LinkId>) -> Want {
-        let coming = || State::Coming {
-            link: None,
-            tries: 0,
-            waiting: BTreeSet::new(),
-        };
         let entry = self.files.entry(file.digest).or_insert_with(|| Entry {
-            state: coming(),
+            state: State::Coming(Coming::default()),
             ..Entry::held(file.bytes)
         });
         let is_first = entry.pins == 0;
@@ -136,11 +151,16 @@ impl Cache {
                 self.counts.hits += 1;
                 Want::Held
             }
-            State::Coming {
+            State::Coming(coming) if coming.passes => {
+                coming.ahead.insert(task);
+                self.counts.joined += 1;
+                Want::Held
+            }
+            State::Coming(Coming {
                 waiting,
                 link: from,
                 ..
-            } => {
+            }) => {
                 waiting.insert(task);
                 self.counts.joined += u64::from(!is_first || from.is_some());
                 if from.is_none() && link.is_some() {
@@ -157,13 +177,29 @@ impl Cache {
     /// Takes back what [`Cache::want`] noted for `task`.
     pub fn release(&mut self, task: TaskKey, digest: Digest) {
         if let Some(Entry {
-            state: State::Coming { waiting, .. },
+            state: State::Coming(coming),
             ..
         }) = self.files.get_mut(&digest)
         {
-            waiting.remove(&task);
+            coming.waiting.remove(&task);
+            coming.ahead.remove(&task);
         }
         self.unpin(digest);
+    }
+
+    /// A file has begun to arrive, and is served on from now; returns the tasks that waited for it.
+    pub fn passes(&mut self, digest: Digest) -> Vec<TaskKey> {
+        let entry = self.files.get_mut(&digest).map(|entry| &mut entry.state);
+        let Some(State::Coming(coming)) = entry else {
+            return Vec::new();
+        };
+        if coming.link.is_none() {
+            return Vec::new();
+        }
+        coming.passes = true;
+        let told = std::mem::take(&mut coming.waiting);
+        coming.ahead.extend(&told);
+        told.into_iter().collect()
     }
 
     /// The end of a fetch from `link`.
@@ -171,20 +207,15 @@ impl Cache {
         let Some(entry) = self.files.get_mut(&digest) else {
             return Arrival::Nobody;
         };
-        let State::Coming {
-            link: from,
-            tries,
-            waiting,
-        } = &mut entry.state
-        else {
+        let State::Coming(coming) = &mut entry.state else {
             return Arrival::Nobody;
         };
-        if *from != Some(link) {
+        if coming.link != Some(link) {
             return Arrival::Nobody;
         }
         match end {
             FetchEnd::Held => {
-                let told = std::mem::take(waiting).into_iter().collect();
+                let told = std::mem::take(&mut coming.waiting).into_iter().collect();
                 entry.state = State::Held;
                 self.bytes_held += entry.bytes;
                 self.counts.fetched_bytes += entry.bytes;
@@ -193,42 +224,49 @@ impl Cache {
                 }
                 Arrival::Held(told)
             }
-            FetchEnd::Failed if *tries + 1 < TRIES_MAX && entry.pins > 0 => {
-                *tries += 1;
+            FetchEnd::Failed if coming.tries + 1 < TRIES_MAX && entry.pins > 0 => {
+                coming.tries += 1;
                 entry.fetches += 1;
                 self.counts.fetches += 1;
-                Arrival::Again
+                Arrival::Again(coming.stall())
             }
             FetchEnd::Failed | FetchEnd::Absent => {
-                let told = std::mem::take(waiting).into_iter().collect();
-                self.files.remove(&digest);
+                coming.stall();
+                let told = std::mem::take(coming).waiting.into_iter().collect();
+                if entry.pins == 0 {
+                    self.files.remove(&digest);
+                }
                 Arrival::Never(told)
             }
         }
     }
 
-    /// Files that were coming over `link`, which is gone: they wait for [`Cache::reconnect`].
-    pub fn disconnect(&mut self, link: LinkId) {
+    /// Files that were coming over `link`, which is gone: they wait for [`Cache::reconnect`]. Returns the tasks that
+    /// went ahead while one passed, once for each; they wait for it again.
+    pub fn disconnect(&mut self, link: LinkId) -> Vec<TaskKey> {
+        let mut back = Vec::new();
         self.files.retain(|_, entry| {
-            if let State::Coming { link: from, .. } = &mut entry.state
-                && *from == Some(link)
+            if let State::Coming(coming) = &mut entry.state
+                && coming.link == Some(link)
             {
-                *from = None;
+                coming.link = None;
+                back.extend(coming.stall());
                 return entry.pins > 0;
             }
             true
         });
+        back
     }
 
     /// Gives the files for which a task of `mine` waits and no fetch is under way to `link`; returns what to fetch.
     pub fn reconnect(&mut self, link: LinkId, mine: impl Fn(TaskKey) -> bool) -> Vec<FileRef> {
         let mut fetch = Vec::new();
         for (digest, entry) in &mut self.files {
-            if let State::Coming {
+            if let State::Coming(Coming {
                 link: from @ None,
                 waiting,
                 ..
-            } = &mut entry.state
+            }) = &mut entry.state
                 && waiting.iter().any(|task| mine(*task))
             {
                 *from = Some(link);
@@ -254,7 +292,7 @@ impl Cache {
                     self.bytes_held += entry.bytes;
                 }
             }
-            State::Held | State::Coming { .. } => {}
+            State::Held | State::Coming(_) => {}
         }
     }
 
@@ -272,11 +310,10 @@ impl Cache {
             self.files.remove(&digest);
             return None;
         }
-        entry.state = State::Coming {
+        entry.state = State::Coming(Coming {
             link,
-            tries: 0,
-            waiting: BTreeSet::new(),
-        };
+            ..Coming::default()
+        });
         link?;
         entry.fetches += 1;
         self.counts.fetches += 1;
@@ -294,11 +331,11 @@ impl Cache {
         }
         match &entry.state {
             State::Held => self.retire(digest),
-            State::Coming { link: None, .. } => {
+            State::Coming(Coming { link: None, .. }) => {
                 self.files.remove(&digest);
             }
             // It arrives anyway and is idle then.
-            State::Coming { link: Some(_), .. } => {}
+            State::Coming(Coming { link: Some(_), .. }) => {}
         }
     }
 
@@ -358,8 +395,11 @@ impl Cache {
         };
         let state = match &entry.state {
             State::Held => "here",
-            State::Coming { link: Some(_), .. } => "on its way",
-            State::Coming { link: None, .. } => "waited for, and nobody is there to bring it",
+            State::Coming(Coming { passes: true, .. }) => "arriving, and served on meanwhile",
+            State::Coming(Coming { link: Some(_), .. }) => "on its way",
+            State::Coming(Coming { link: None, .. }) => {
+                "waited for, and nobody is there to bring it"
+            }
         };
         format!(
             "{state}, {} bytes; needed by {} now, wanted {} time(s), fetched {} time(s)",
@@ -488,17 +528,45 @@ mod tests {
         assert_eq!(cache.reconnect(LinkId(2), |_| true), [file(1)]);
         assert_eq!(
             cache.fetched(LinkId(2), file(1).digest, FetchEnd::Failed),
-            Arrival::Again
+            Arrival::Again(vec![])
         );
         assert_eq!(
             cache.fetched(LinkId(2), file(1).digest, FetchEnd::Failed),
-            Arrival::Again
+            Arrival::Again(vec![])
         );
         assert_eq!(
             cache.fetched(LinkId(2), file(1).digest, FetchEnd::Failed),
             Arrival::Never(vec![task(1)])
         );
+        cache.release(task(1), file(1).digest);
         cache.check();
         assert_eq!(cache.pinned(), 0);
+    }
+
+    #[test]
+    fn who_went_ahead_of_a_file_that_stalls_waits_again() {
+        let mut cache = Cache::new(100, []);
+        cache.want(task(1), file(1), Some(LINK));
+        assert_eq!(cache.passes(file(1).digest), [task(1)]);
+        assert_eq!(cache.want(task(2), file(1), Some(LINK)), Want::Held);
+        assert_eq!(
+            cache.fetched(LINK, file(1).digest, FetchEnd::Failed),
+            Arrival::Again(vec![task(1), task(2)])
+        );
+        assert_eq!(cache.want(task(3), file(1), Some(LINK)), Want::Coming);
+        cache.passes(file(1).digest);
+        assert_eq!(cache.disconnect(LINK), [task(1), task(2), task(3)]);
+        assert_eq!(cache.passes(file(1).digest), [], "nobody brings it");
+        assert_eq!(cache.reconnect(LinkId(2), |_| true), [file(1)]);
+        cache.passes(file(1).digest);
+        cache.release(task(2), file(1).digest);
+        assert_eq!(
+            cache.fetched(LinkId(2), file(1).digest, FetchEnd::Absent),
+            Arrival::Never(vec![task(1), task(3)])
+        );
+        cache.release(task(1), file(1).digest);
+        cache.release(task(3), file(1).digest);
+        cache.check();
+        assert_eq!(cache.bytes_of(file(1).digest), None);
     }
 }

@@ -183,6 +183,7 @@ impl Machine for Cast {
                     Input::LinkDown { link } => Input::LinkDown { link },
                     Input::Frame { link, frame } => Input::Frame { link, frame },
                     Input::Fetched { link, digest, end } => Input::Fetched { link, digest, end },
+                    Input::Arriving { digest } => Input::Arriving { digest },
                     Input::Missed { digest } => Input::Missed { digest },
                     Input::Drain => Input::Drain,
                 };
@@ -229,6 +230,7 @@ fn shared<M, E>(
         Input::LinkDown { link } => Input::LinkDown { link },
         Input::Frame { link, frame } => Input::Frame { link, frame },
         Input::Fetched { link, digest, end } => Input::Fetched { link, digest, end },
+        Input::Arriving { digest } => Input::Arriving { digest },
         Input::Missed { digest } => Input::Missed { digest },
         Input::Drain => Input::Drain,
     };

@@ -317,7 +317,7 @@ impl Machine for User {
                 | Frame::Explained(_) => {}
             },
             Input::Fetched { link, digest, end } => self.fetched(link, digest, end, out),
-            Input::Missed { .. } | Input::Drain | Input::Local(_) => {}
+            Input::Arriving { .. } | Input::Missed { .. } | Input::Drain | Input::Local(_) => {}
         }
     }
 

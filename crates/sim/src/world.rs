@@ -85,6 +85,8 @@ pub struct Layout {
     pub fetch_fails_permille: u64,
     /// Bytes per second of one transfer.
     pub bulk_bytes_per_s: u64,
+    /// Contents of more bytes are served on while they arrive.
+    pub passes_above_bytes: u64,
     /// Chances in a thousand that a packet is lost and sent again.
     pub loss_permille: u64,
     /// Chances in a thousand that a frame comes twice; a link keeps its order all the same.
@@ -126,6 +128,7 @@ impl Default for Layout {
             stopwatch: None,
             fetch_fails_permille: 0,
             bulk_bytes_per_s: 100_000_000,
+            passes_above_bytes: 1 << 20,
             loss_permille: 0,
             twice_permille: 0,
             jitter_percent: 10,
@@ -241,6 +244,8 @@ struct Process<B> {
     gated: VecDeque<(Lsn, Gated)>,
     fetches: BTreeMap<u64, Fetch>,
     fetches_made: u64,
+    /// Fetches of others that have all that has come here so far, by the contents that are still arriving.
+    followers: BTreeMap<Digest, Vec<Event>>,
     runs: BTreeMap<u64, Box<Launch>>,
     /// Runs that begin one after the other when the one by whose number they are found has ended.
     lined_up: BTreeMap<u64, VecDeque<Launch>>,
@@ -276,6 +281,8 @@ struct Fetch {
     bytes: u64,
     peer: ActorId,
     peer_life: u32,
+    /// Whether it is served on while it arrives.
+    passes: bool,
     /// The lane that it crosses, and its place there.
     crossing: Option<(LaneId, u128)>,
 }

@@ -338,7 +338,7 @@ impl Worker {
     ) {
         match self.cache.fetched(link, digest, end) {
             Arrival::Held(tasks) => tasks.into_iter().for_each(|key| self.input_arrived(key)),
-            Arrival::Again => {
+            Arrival::Again(_) => {
                 if let Some(bytes) = self.cache.bytes_of(digest) {
                     out.push(Output::Fetch {
                         link,
@@ -416,6 +416,8 @@ impl Machine for Worker {
             Input::LinkDown { link } => self.link_down(link),
             Input::Frame { link, frame } => self.frame(link, frame, out),
             Input::Fetched { link, digest, end } => self.fetched(link, digest, end, out),
+            // A task begins when its inputs are here whole.
+            Input::Arriving { .. } => {}
             Input::Missed { digest } => self.fetch_again(&[digest], out),
             Input::Drain => self.vacate(out),
             Input::Local(Local::Ended { run, end, spoiled }) => {

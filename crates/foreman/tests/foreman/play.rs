@@ -264,6 +264,14 @@ impl Play {
         self.tick();
     }
 
+    /// Large contents have begun to arrive.
+    pub fn begins(&mut self, file: u8) {
+        self.input(Input::Arriving {
+            digest: digest(file),
+        });
+        self.tick();
+    }
+
     pub fn fetched(&mut self, link: LinkId, file: u8, end: FetchEnd) {
         self.input(Input::Fetched {
             link,

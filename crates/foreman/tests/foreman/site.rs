@@ -367,6 +367,37 @@ fn a_file_the_master_has_not_got_ends_the_task_and_one_that_does_not_come_loses_
     assert!(play.foreman.is_idle());
 }
 
+/// X6, cut-through.
+#[test]
+fn a_task_goes_down_while_its_input_arrives_and_waits_again_if_that_stalls() {
+    let (mut play, master, worker) = site(1);
+    let assigned = |play: &mut Play| digest_of(&play.said(worker)).assigned;
+    play.assigns(master, (MASTER, 1), &[first(1), first(2)], &[9]);
+    assert_eq!(assigned(&mut play), []);
+    play.begins(9);
+    assert_eq!(assigned(&mut play), [first(1)], "it need not be here whole");
+    play.fetched(master, 9, FetchEnd::Failed);
+    play.brings(worker, first(1), &[]);
+    assert_eq!(assigned(&mut play), [], "nothing more goes ahead");
+    play.fetched(master, 9, FetchEnd::Held);
+    assert_eq!(assigned(&mut play), [first(2)]);
+}
+
+#[test]
+fn what_went_ahead_of_a_file_that_never_comes_is_lost_unless_it_runs() {
+    let (mut play, master, worker) = site(1);
+    play.assigns(master, (MASTER, 1), &[first(1), first(2)], &[9]);
+    play.begins(9);
+    play.said(worker);
+    play.fetched(master, 9, FetchEnd::Absent);
+    let said = digest_of(&play.said(master));
+    assert_eq!(said.ran, [first(2)], "its input is missing");
+    play.brings(worker, first(1), &[]);
+    assert_eq!(digest_of(&play.said(master)).ran, [first(1)]);
+    play.acks(master, MASTER, &[first(1), first(2)]);
+    assert!(play.foreman.is_idle());
+}
+
 #[test]
 fn a_foreman_that_lost_its_spool_refuses_results_of_masters_it_does_not_know() {
     let (mut play, master, worker) = site(1);

@@ -119,8 +119,8 @@ async fn bring(link: &Link, shelf: &Shelf, arrival: &Arc<Arrival>) -> Result<Fet
     let (judges, verdicts): (Vec<_>, Vec<_>) = shares.iter().map(|_| oneshot::channel()).unzip();
     let streams = shares.iter().map(|share| arrival.partial.taking(share));
     let streams = streams.zip(judges).map(Some).collect();
-    let taking = Arc::clone(arrival);
-    let taker = spawn_blocking(move || take_in(&taking, streams, receiver));
+    let (taking, begun) = (Arc::clone(arrival), shelf.clone());
+    let taker = spawn_blocking(move || take_in(&taking, &begun, streams, receiver));
     let mut streams = (0..).zip(shares).zip(verdicts);
     let mut stream = || {
         let ((number, share), verdict) = streams.next()?;
@@ -169,7 +169,13 @@ struct Piece {
 type Inlet = (Taking, oneshot::Sender<Result<(), ContentError>>);
 
 /// Takes in what several streams bring, on a thread of its own: one, because writes to one file wait for each other.
-fn take_in(arrival: &Arrival, mut streams: Vec<Option<Inlet>>, mut pieces: mpsc::Receiver<Piece>) {
+fn take_in(
+    arrival: &Arrival,
+    shelf: &Shelf,
+    mut streams: Vec<Option<Inlet>>,
+    mut pieces: mpsc::Receiver<Piece>,
+) {
+    let mut is_first = true;
     while let Some(Piece { stream, bytes }) = pieces.blocking_recv() {
         let Some((mut taking, judge)) = streams[stream].take() else {
             continue;
@@ -178,6 +184,9 @@ fn take_in(arrival: &Arrival, mut streams: Vec<Option<Inlet>>, mut pieces: mpsc:
         let Some(bytes) = bytes else { continue };
         let pushed = taking.push(&bytes);
         if let Ok((written, _)) = pushed {
+            if written > 0 && std::mem::take(&mut is_first) {
+                shelf.begin(arrival.partial.shape().digest);
+            }
             arrival.bytes.send_modify(|all| *all += written);
         }
         // Nobody hears a verdict on a transfer that was given up.

@@ -29,15 +29,18 @@ pub struct Shelf {
     jobs: mpsc::Sender<Job>,
     /// Large contents that are arriving, as long as somebody has to do with them.
     arrivals: Arc<Mutex<BTreeMap<Digest, Weak<Arrival>>>>,
-    missed: Arc<Missed>,
+    tidings: Arc<Tidings>,
     /// The stores of the same host, if there may be others.
     neighbours: Option<Arc<Neighbours>>,
 }
 
-/// Contents that somebody asked for in vain: whoever keeps the index wants to know.
+/// What whoever keeps the index wants to know.
 #[derive(Debug, Default)]
-struct Missed {
-    digests: Mutex<BTreeSet<Digest>>,
+struct Tidings {
+    /// Contents that somebody asked for in vain.
+    missed: Mutex<BTreeSet<Digest>>,
+    /// Contents that have begun to arrive.
+    begun: Mutex<BTreeSet<Digest>>,
     news: Notify,
 }
 
@@ -85,7 +88,7 @@ impl Shelf {
             store,
             jobs,
             arrivals: Arc::default(),
-            missed: Arc::default(),
+            tidings: Arc::default(),
             neighbours: None,
         })
     }
@@ -197,11 +200,16 @@ impl Shelf {
                 news: None,
             })),
             Err(ContentError::Absent { .. }) => {
-                let arrival = self.arriving(digest);
-                if arrival.is_none() {
-                    self.miss(digest);
+                if let Some(arrival) = self.arriving(digest) {
+                    return Ok(Some(Source::arriving(&arrival, &ranges)));
                 }
-                Ok(arrival.map(|arrival| Source::arriving(&arrival, &ranges)))
+                // What had come whole when the store was asked is there by now.
+                let held = self.holds(vec![digest]).await?;
+                if held == [true] {
+                    return Box::pin(self.prove(digest, ranges)).await;
+                }
+                self.miss(digest);
+                Ok(None)
             }
             Err(ContentError::WrongDigest { .. }) => {
                 tracing::warn!(%digest, "contents had rotted and are removed");
@@ -224,18 +232,29 @@ impl Shelf {
 
     /// Notes that contents are not here.
     pub(super) fn miss(&self, digest: Digest) {
-        lock(&self.missed.digests).insert(digest);
-        self.missed.news.notify_one();
+        lock(&self.tidings.missed).insert(digest);
+        self.tidings.news.notify_one();
     }
 
-    /// Waits until somebody has asked for contents in vain; cancel safe. They are taken by [`Shelf::take_missed`].
-    pub(crate) async fn missed(&self) {
-        self.missed.news.notified().await;
+    /// Notes that the first bytes of large contents are here, to be served on.
+    pub(super) fn begin(&self, digest: Digest) {
+        lock(&self.tidings.begun).insert(digest);
+        self.tidings.news.notify_one();
+    }
+
+    /// Waits until [`Shelf::take_missed`] or [`Shelf::take_begun`] has something; cancel safe.
+    pub(crate) async fn tidings(&self) {
+        self.tidings.news.notified().await;
+    }
+
+    /// Which large contents have begun to arrive since the last call.
+    pub(crate) fn take_begun(&self) -> BTreeSet<Digest> {
+        std::mem::take(&mut lock(&self.tidings.begun))
     }
 
     /// Which contents were asked for in vain since the last call.
     pub(crate) fn take_missed(&self) -> BTreeSet<Digest> {
-        std::mem::take(&mut lock(&self.missed.digests))
+        std::mem::take(&mut lock(&self.tidings.missed))
     }
 
     /// Begins to send the first of `digests`, up to about `bytes` of small contents; at least one.

@@ -71,7 +71,7 @@ enum Woken<L> {
     Journal,
     Due,
     Room,
-    Missed,
+    Tidings,
     Stop,
 }
 
@@ -170,7 +170,7 @@ where
             Some(news) = self.inlet.news.recv(), if !is_full => Woken::News(news),
             Some(local) = self.inlet.local.recv() => Woken::Local(local),
             () = self.shelf.room(), if has_forgotten => Woken::Room,
-            () = self.shelf.missed() => Woken::Missed,
+            () = self.shelf.tidings() => Woken::Tidings,
             () = &mut self.departure.stop, if is_staying => Woken::Stop,
             () = sleep(nap) => Woken::Due,
         })
@@ -182,7 +182,10 @@ where
             Woken::Local(local) => self.handle(Input::Local(local)),
             Woken::Journal => self.release(),
             Woken::Due | Woken::Room => {}
-            Woken::Missed => {
+            Woken::Tidings => {
+                for digest in self.shelf.take_begun() {
+                    self.handle(Input::Arriving { digest });
+                }
                 for digest in self.shelf.take_missed() {
                     self.handle(Input::Missed { digest });
                 }

@@ -273,6 +273,7 @@ async fn hear_ends(node: &mut Node, from: LinkId, digests: &[Digest], how: Fetch
                 let at = left.iter().position(|wanted| *wanted == digest);
                 left.swap_remove(at.expect("each ends once"));
             }
+            Input::Arriving { .. } => {}
             other => panic!("no end of a fetch but {other:?}"),
         }
     }

@@ -192,6 +192,26 @@ fn a_shared_file_crosses_to_each_site_once() {
     sums(&report);
 }
 
+/// X6, cut-through: two links of 10 MB/s one behind the other take little longer than one of them.
+#[test]
+fn a_worker_has_what_arrives_at_its_site_soon_after_it() {
+    let lan = "link = { latency = \"10ms\", bandwidth = \"10MB/s\" }\nlan = { latency = \"1ms\", bandwidth = \"10MB/s\" }";
+    let text = SITES
+        .replace("link = { latency = \"10ms\", bandwidth = \"10MB/s\" }", lan)
+        .replace("at_once = 4", "at_once = 1")
+        .replace("tasks = 80", "tasks = 2")
+        .replace("own_input = \"1MB\"\n", "");
+    let report = play(&text, 3);
+    assert!(report.is_complete);
+    // 10 s for the input on its way through the foreman, 30 s of work.
+    assert!(
+        (40.0..42.0).contains(&report.makespan_s),
+        "{}",
+        report.makespan_s
+    );
+    sums(&report);
+}
+
 #[test]
 fn a_site_that_is_cut_off_works_on_and_loses_nothing() {
     let text = SITES.replace("run = \"30s\"", "run = \"20min\"").to_owned()

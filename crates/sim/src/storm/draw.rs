@@ -76,6 +76,7 @@ pub fn draw(seed: u64, profile: &Profile) -> Drawn {
         fsync_us: weather.fsync_us,
         fetch_fails_permille: weather.fetch_fails_permille,
         bulk_bytes_per_s: weather.bulk_bytes_per_s,
+        passes_above_bytes: weather.passes_above_bytes,
         loss_permille: weather.loss_permille,
         twice_permille: weather.twice_permille,
         jitter_percent: weather.jitter_percent,

@@ -98,6 +98,8 @@ pub struct Weather {
     pub fetch_fails_permille: u64,
     /// Bytes per second of one transfer.
     pub bulk_bytes_per_s: u64,
+    /// Contents of more bytes are served on while they arrive.
+    pub passes_above_bytes: u64,
     /// Shortest and longest fsync, in microseconds.
     pub fsync_us: (u64, u64),
     /// How much faster or slower than true a clock may run, in thousandths.
@@ -122,6 +124,7 @@ impl Weather {
         let jitter_percent = pick(links, 20, &[0, 200, 1_000]);
         let fetch_fails_permille = pick(links, 0, &[10, 200]);
         let bulk_bytes_per_s = pick(links, 100_000_000, &[20_000, 1_000_000]);
+        let passes_above_bytes = pick(links, 1 << 20, &[0, 5_000]);
         let drift_permille = pick(clocks, 0, &[1, 20, 100]);
         let slow = pick(disks, 8_000, &[500, 60_000, 900_000, 5_000_000]);
         Weather {
@@ -133,6 +136,7 @@ impl Weather {
             jitter_percent,
             fetch_fails_permille,
             bulk_bytes_per_s,
+            passes_above_bytes,
             fsync_us: (slow / 16, slow),
             drift_permille,
         }
@@ -167,12 +171,13 @@ impl fmt::Display for Weather {
         }
         write!(
             f,
-            "; loss {}/1000, twice {}/1000, jitter {} %, failing fetches {}/1000, {} bytes/s, fsync {} to {} us, clocks within {}/1000",
+            "; loss {}/1000, twice {}/1000, jitter {} %, failing fetches {}/1000, {} bytes/s, files of more than {} bytes pass, fsync {} to {} us, clocks within {}/1000",
             self.loss_permille,
             self.twice_permille,
             self.jitter_percent,
             self.fetch_fails_permille,
             self.bulk_bytes_per_s,
+            self.passes_above_bytes,
             self.fsync_us.0,
             self.fsync_us.1,
             self.drift_permille,

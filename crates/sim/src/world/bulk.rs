@@ -7,7 +7,7 @@ use muster_proto::{Digest, LinkId, Span};
 use crate::brain::{ActorId, Brain, Observer, Sight};
 use crate::network::Route;
 use crate::world::lanes::LaneId;
-use crate::world::{Event, Fetch, World};
+use crate::world::{Actor, Event, Fetch, World};
 
 /// How long a transfer that a cut holds up waits before it is looked at again.
 const STALLED: Span = Span::secs(1);
@@ -40,6 +40,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             bytes,
             peer,
             peer_life,
+            passes: false,
             crossing: None,
         };
         process.fetches.insert(fetch, asked);
@@ -60,15 +61,23 @@ impl<B: Brain, O: Observer> World<B, O> {
             let event = Event::FetchEnd { actor, life, fetch };
             return self.agenda.enter(self.now, event);
         }
-        if self.has_lane(actor, peer) {
+        if self.has_lane(actor, peer) || self.is_passable(bytes) {
             let event = Event::FetchBegin { actor, life, fetch };
             return self.agenda.enter(self.now + travel, event);
         }
-        let moving = bytes.saturating_mul(1_000_000) / self.layout.bulk_bytes_per_s.max(1);
         self.agenda.enter(
-            self.now + travel + Span(moving),
+            self.now + travel + self.moving(bytes),
             Event::FetchEnd { actor, life, fetch },
         );
+    }
+
+    /// How long contents take on a path that nothing else crosses.
+    fn moving(&self, bytes: u64) -> Span {
+        Span(bytes.saturating_mul(1_000_000) / self.layout.bulk_bytes_per_s.max(1))
+    }
+
+    fn is_passable(&self, bytes: u64) -> bool {
+        bytes > self.layout.passes_above_bytes
     }
 
     /// Whether something lies between two actors that transfers share.
@@ -92,6 +101,7 @@ impl<B: Brain, O: Observer> World<B, O> {
         else {
             return;
         };
+        self.passes(actor, fetch);
         let lower = self.lower(actor, peer);
         let lanes = self.actors[lower.0].home.casting.lanes.iter();
         let lanes = lanes.map(|lanes| match lower == peer {
@@ -99,7 +109,8 @@ impl<B: Brain, O: Observer> World<B, O> {
             false => lanes.down(),
         });
         let Some(lane) = lanes.min_by_key(|lane| self.lanes[lane.place()].share()) else {
-            return self.fetch_ended(actor, life, fetch);
+            let event = Event::FetchEnd { actor, life, fetch };
+            return self.agenda.enter(now + self.moving(bytes), event);
         };
         let place = self.lanes[lane.place()].enter(now, crossing(actor, fetch), bytes);
         if let Some(asked) = self
@@ -109,6 +120,28 @@ impl<B: Brain, O: Observer> World<B, O> {
             asked.crossing = Some((lane, place));
         }
         self.plan_departure(lane);
+    }
+
+    /// If the peer has contents, whole or arriving, what it sends of large ones is served on from now.
+    fn passes(&mut self, actor: ActorId, fetch: u64) {
+        let process = self.actors[actor.0].process.as_ref();
+        let Some(asked) = process.and_then(|process| process.fetches.get(&fetch)) else {
+            return;
+        };
+        let (digest, peer) = (asked.digest, asked.peer);
+        let host = &self.actors[peer.0];
+        let is_there = host.process.is_some() && host.lives == asked.peer_life && !host.paused;
+        let has = host.home.contents.contains_key(&digest) || host.passes(digest);
+        let cut = self.network.is_cut(actor, peer) || self.network.is_cut(peer, actor);
+        if !self.is_passable(asked.bytes) || !is_there || !has || cut {
+            return;
+        }
+        if let Some(process) = &mut self.actors[actor.0].process
+            && let Some(asked) = process.fetches.get_mut(&fetch)
+        {
+            asked.passes = true;
+        }
+        self.feed(actor, Input::Arriving { digest });
     }
 
     fn plan_departure(&mut self, lane: LaneId) {
@@ -196,6 +229,17 @@ impl<B: Brain, O: Observer> World<B, O> {
                 .agenda
                 .enter(self.now + STALLED, Event::FetchEnd { actor, life, fetch });
         }
+        if host.lives == peer_life
+            && host.passes(digest)
+            && !host.home.contents.contains_key(&digest)
+        {
+            // All that has come there has come here; the rest follows it.
+            if let Some(process) = &mut self.actors[peer.0].process {
+                let event = Event::FetchEnd { actor, life, fetch };
+                process.followers.entry(digest).or_default().push(event);
+            }
+            return;
+        }
         let end = match host.home.contents.get(&digest) {
             _ if host.process.is_none() || host.lives != peer_life => FetchEnd::Failed,
             None => FetchEnd::Absent,
@@ -220,11 +264,16 @@ impl<B: Brain, O: Observer> World<B, O> {
             return;
         };
         let (link, digest, peer, bytes) = (asked.link, asked.digest, asked.peer, asked.bytes);
+        let process = host.process.as_mut();
+        let followers = process.and_then(|process| process.followers.remove(&digest));
         if end == FetchEnd::Held {
             host.home.contents.insert(digest, bytes);
         }
         if let Some(crossing) = asked.crossing {
             self.leave_lane(actor, fetch, crossing);
+        }
+        for event in followers.into_iter().flatten() {
+            self.agenda.enter(self.now, event);
         }
         self.saw(&Sight::Fetched {
             actor,
@@ -236,6 +285,15 @@ impl<B: Brain, O: Observer> World<B, O> {
         let end = self.believed(end);
         self.feed(actor, Input::Fetched { link, digest, end });
         self.stored(actor, digest);
+    }
+}
+
+impl<B: Brain> Actor<B> {
+    /// Whether contents are arriving and served on.
+    fn passes(&self, digest: Digest) -> bool {
+        let process = self.process.iter();
+        let mut fetches = process.flat_map(|process| process.fetches.values());
+        fetches.any(|fetch| fetch.passes && fetch.digest == digest)
     }
 }
 

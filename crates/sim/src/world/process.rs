@@ -51,6 +51,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             gated: VecDeque::new(),
             fetches: BTreeMap::new(),
             fetches_made: 0,
+            followers: BTreeMap::new(),
             runs: BTreeMap::new(),
             lined_up: BTreeMap::new(),
         });

@@ -291,6 +291,7 @@ impl Machine for Toy {
             }
             Input::Frame { .. }
             | Input::Fetched { .. }
+            | Input::Arriving { .. }
             | Input::Missed { .. }
             | Input::Drain
             | Input::Local(_) => {}
