@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_node::endpoint::{Ending, Kind, Link, dial};
 use muster_node::identity::{Authority, Credentials, SERVER_NAME};
-use muster_proto::task::{Command, Need, OutputFile, Policy, TaskBody, Template, Words};
+use muster_proto::task::{Command, Need, OutputFile, Policy, TaskBody, Template, When, Words};
 use muster_proto::wire::{CloseCode, Frame, Hello, Status, Submit, VERSIONS, Watch};
 use muster_proto::{Peer, RelPath, Resources, Role, TaskId};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -339,6 +339,7 @@ fn submit(output: &str) -> Submit {
         outputs: vec![OutputFile {
             name: RelPath::new(output).expect("a good name"),
             need: Need::Required,
+            when: When::Always,
         }],
         resources: Resources::cores(1),
         policy: Policy::default(),

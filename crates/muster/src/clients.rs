@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::connect::{MasterArgs, SOON};
 use crate::error::{CliError, Exit};
 use crate::select::{self, Selector};
-use crate::text::harmless;
+use crate::text::{amount, harmless};
 
 /// How things stand at a master
 #[derive(Args, Debug)]
@@ -306,30 +306,9 @@ fn site_table(sites: &[SiteStatus]) -> String {
     text
 }
 
-/// Bytes in the largest unit of which there are a few.
-fn amount(bytes: u64) -> String {
-    let unit = ["B", "KiB", "MiB", "GiB"].iter().enumerate();
-    let fitting = unit.rev().find(|(power, _)| bytes >> (10 * power) >= 10);
-    let (power, unit) = fitting.unwrap_or((0, &"B"));
-    format!("{} {unit}", bytes >> (10 * power))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_are_told_in_units_that_leave_two_digits() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (9, "9 B"),
-            (10_239, "10239 B"),
-            (10_240, "10 KiB"),
-            (50 << 30, "50 GiB"),
-        ] {
-            assert_eq!(amount(bytes), text);
-        }
-    }
 
     #[test]
     fn the_status_has_the_fields_of_its_contract() {

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use muster_proto::task::{
-    BadWords, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template, Words as Argv,
+    BadWords, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words as Argv,
 };
 use muster_proto::{BadPath, Digest, RelPath, Resources};
 
@@ -49,10 +49,11 @@ struct Input {
     name: Option<Pattern>,
 }
 
-/// A file that `--output` names.
+/// A file that `--output` or its like names.
 #[derive(Debug)]
 struct Output {
     name: Pattern,
+    when: When,
 }
 
 /// Tasks, or a template, and the files they need.
@@ -138,16 +139,23 @@ impl Ensemble {
             words.push(shown);
         }
         let inputs = args.inputs.iter().map(|text| Input::new(text, &sources));
-        let outputs = args.outputs.iter().map(|name| Output {
-            name: Pattern::new(name, &sources),
-        });
+        let outputs = [
+            (When::Always, &args.outputs),
+            (When::Success, &args.output_on_success),
+            (When::Failure, &args.output_on_failure),
+        ];
+        let output = |(when, names): (When, &'_ Vec<String>)| {
+            let patterns = names.iter().map(|name| Pattern::new(name, &sources));
+            patterns.map(|name| Output { name, when }).collect()
+        };
+        let outputs: Vec<Vec<Output>> = outputs.into_iter().map(output).collect();
         let program = Path::new(&command[0]).file_name();
         let program = program.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Ok(Ensemble {
             words: Words::new(&words, &sources),
             fixed,
             inputs: inputs.collect(),
-            outputs: outputs.collect(),
+            outputs: outputs.into_iter().flatten().collect(),
             environment: args.environment.clone(),
             resources: args.resources(),
             policy: args.policy(),
@@ -308,13 +316,14 @@ impl Ensemble {
             .map(|output| {
                 let text = output.name.fill(row);
                 let name = staging::inside(&text)?;
-                // A pattern says what may be there.
-                let need = if is_pattern(&text) {
-                    Need::Optional
-                } else {
-                    Need::Required
+                // A pattern says what may be there, and a task that failed has left what it could.
+                let need = match output.when {
+                    When::Failure => Need::Optional,
+                    When::Always | When::Success if is_pattern(&text) => Need::Optional,
+                    When::Always | When::Success => Need::Required,
                 };
-                Ok(OutputFile { name, need })
+                let when = output.when;
+                Ok(OutputFile { name, need, when })
             })
             .collect()
     }

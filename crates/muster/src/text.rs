@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io;
 
-use muster_proto::outcome::{Failure, Outcome, Verdict};
+use muster_proto::outcome::{Failure, Outcome, Resource, Verdict};
 
 /// `text` with its control characters shown instead of obeyed: it may come from a peer or a task.
 pub fn harmless(text: &str) -> String {
@@ -99,6 +99,20 @@ pub fn reason(failure: &Failure) -> String {
             format!("did not leave its output {}", harmless(name.as_str()))
         }
         Failure::TooMuchOutput => "wrote more than tasks may".to_owned(),
+        Failure::Exhausted {
+            resource: Resource::Disk,
+            measured,
+            limit,
+        } => format!(
+            "was ended: its files took {}, more than the {} of its --disk",
+            amount(*measured),
+            amount(*limit)
+        ),
+        Failure::Exhausted {
+            resource: Resource::Files,
+            measured,
+            limit,
+        } => format!("was ended: it had {measured} files, and may have {limit}"),
         Failure::LostTooOften => "was lost with its worker too often and given up".to_owned(),
     }
 }
@@ -114,6 +128,14 @@ fn signal_name(signal: i32) -> &'static str {
         15 => " (terminated)",
         _ => "",
     }
+}
+
+/// Bytes in the largest unit of which there are a few.
+pub fn amount(bytes: u64) -> String {
+    let unit = ["B", "KiB", "MiB", "GiB"].iter().enumerate();
+    let fitting = unit.rev().find(|(power, _)| bytes >> (10 * power) >= 10);
+    let (power, unit) = fitting.unwrap_or((0, &"B"));
+    format!("{} {unit}", bytes >> (10 * power))
 }
 
 #[cfg(test)]
@@ -149,5 +171,18 @@ mod tests {
         );
         assert_eq!(last_lines(b"", 2, "  "), "");
         assert_eq!(last_lines(b"\xff", 2, ""), "\u{fffd}\n");
+    }
+
+    #[test]
+    fn bytes_are_told_in_units_that_leave_two_digits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (9, "9 B"),
+            (10_239, "10239 B"),
+            (10_240, "10 KiB"),
+            (50 << 30, "50 GiB"),
+        ] {
+            assert_eq!(amount(bytes), text);
+        }
     }
 }

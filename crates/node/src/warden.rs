@@ -19,6 +19,7 @@ mod glob;
 mod message;
 mod mother;
 mod nursery;
+mod quota;
 mod sandbox;
 mod slot;
 mod spares;

@@ -38,6 +38,8 @@ pub const LOSSES_PER_TASK_MAX: u32 = 100;
 
 // Frames and links.
 
+/// Files and directories in a task's sandbox, beyond which it is ended: removing a million takes seconds.
+pub const SANDBOX_FILES_MAX: u64 = 1 << 20;
 /// Bytes of one frame's payload: about 10 000 small tasks; bounds what a reader ever holds for a link.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one task's body, one template or one report, so that any fits a frame with what is around it.

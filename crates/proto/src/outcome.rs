@@ -137,6 +137,24 @@ pub enum Failure {
     TooMuchOutput,
     /// It was lost too often: see `limits::LOSSES_PER_TASK_MAX`.
     LostTooOften,
+    /// It occupied more of a resource than it may.
+    Exhausted {
+        /// Of which.
+        resource: Resource,
+        /// How much, when it was found out.
+        measured: u64,
+        /// How much it may.
+        limit: u64,
+    },
+}
+
+/// What a task may exhaust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Resource {
+    /// Bytes on the disk, in its sandbox.
+    Disk,
+    /// Files and directories in its sandbox.
+    Files,
 }
 
 /// Why an attempt brought no outcome.

@@ -124,6 +124,8 @@ pub struct OutputFile {
     pub name: RelPath,
     /// Whether the attempt fails without it.
     pub need: Need,
+    /// After which ends it is brought back.
+    pub when: When,
 }
 
 /// Whether a declared output must be there.
@@ -133,6 +135,18 @@ pub enum Need {
     Required,
     /// Its absence is no failure.
     Optional,
+}
+
+/// After which ends of its program an output is brought back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum When {
+    /// After any.
+    #[default]
+    Always,
+    /// After exit code 0.
+    Success,
+    /// After any other.
+    Failure,
 }
 
 /// How tasks are scheduled; travels whole to wherever scheduling is done.

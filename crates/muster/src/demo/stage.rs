@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use muster_apps::replica_exchange::{RoundTask, demo};
 use muster_proto::outcome::ReturnedFile;
 use muster_proto::task::{
-    Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, Words,
+    Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words,
 };
 use muster_proto::{Digest, RelPath, Resources};
 
@@ -78,6 +78,7 @@ impl Stage {
         let output = OutputFile {
             name: named(&task.state_out),
             need: Need::Required,
+            when: When::Always,
         };
         TaskBody {
             words: words(&command),

@@ -40,13 +40,19 @@ pub struct TaskArgs {
     /// A file to bring back; * ? [] match several
     #[arg(long = "output", value_name = "NAME", help_heading = "Files")]
     pub(super) outputs: Vec<String>,
+    /// A file to bring back if the task has ended well
+    #[arg(long, value_name = "NAME", help_heading = "Files")]
+    pub(super) output_on_success: Vec<String>,
+    /// A file to bring back if the task has failed, such as a core or a log
+    #[arg(long, value_name = "NAME", help_heading = "Files")]
+    pub(super) output_on_failure: Vec<String>,
     /// Cores of each task
     #[arg(long, default_value = "1", value_parser = parse_cores, help_heading = "Resources")]
     pub(super) cores: u32,
     /// Memory of each task
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Resources")]
     pub(super) memory: Option<u64>,
-    /// Disk of each task
+    /// Disk of each task, beyond its inputs; one that takes more is ended
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Resources")]
     pub(super) disk: Option<u64>,
     /// Graphics processors of each task

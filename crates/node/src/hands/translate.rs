@@ -42,6 +42,7 @@ pub(super) fn run_of(start: &Start, surroundings: &Surroundings) -> Run {
     run.inputs.clone_from(&start.inputs);
     run.outputs.clone_from(&start.outputs);
     run.wall_max = start.wall_max;
+    run.disk_bytes_max = Some(start.resources.disk_bytes).filter(|bytes| *bytes > 0);
     run
 }
 
@@ -95,6 +96,15 @@ fn judge(ended: Ended) -> RunEnd {
         End::NotFound => Err(Failure::NotFound),
         End::NotExecutable => Err(Failure::NotExecutable),
         End::CannotStart(errno) => Err(Failure::CannotStart(errno)),
+        End::Exhausted {
+            resource,
+            measured,
+            limit,
+        } => Err(Failure::Exhausted {
+            resource,
+            measured,
+            limit,
+        }),
         End::TooMuchOutput => Err(Failure::TooMuchOutput),
         End::Cancelled => return RunEnd::Killed,
         End::Unbegun => return RunEnd::Unbegun,

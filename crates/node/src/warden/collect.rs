@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use muster_proto::limits::FILES_PER_TASK_MAX;
 use muster_proto::outcome::ReturnedFile;
-use muster_proto::task::{FileRef, Need, OutputFile};
+use muster_proto::task::{FileRef, Need, OutputFile, When};
 use muster_proto::{Digest, RelPath};
 use muster_store::content::{ContentError, ContentStore};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
@@ -20,13 +20,14 @@ use super::glob;
 use super::message::{End, Missing, Run, Why};
 use super::sweep;
 
-/// Takes the outputs that `run` declares from its sandbox.
+/// Takes the outputs that `run`, which ended so, declares from its sandbox.
 ///
 /// Returns them in the order declared, what one declaration brings by name, and what could not be taken.
 pub(super) fn collect(
     store: &ContentStore,
     sandbox: BorrowedFd<'_>,
     run: &Run,
+    end: &End,
 ) -> Result<(Vec<ReturnedFile>, Vec<Missing>), End> {
     let mut harvest = Harvest {
         store,
@@ -35,7 +36,13 @@ pub(super) fn collect(
         outputs: Vec::new(),
         missing: Vec::new(),
     };
-    for output in &run.outputs {
+    let ended_well = *end == End::Exited(0);
+    let applies = |output: &&OutputFile| match output.when {
+        When::Always => true,
+        When::Success => ended_well,
+        When::Failure => !ended_well,
+    };
+    for output in run.outputs.iter().filter(applies) {
         harvest.declared(output)?;
     }
     Ok((harvest.outputs, harvest.missing))

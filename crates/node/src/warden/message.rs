@@ -3,8 +3,8 @@
 //! Both ends are one executable, so the frames have no versions: a length in four bytes, little end first, and a
 //! postcard value.
 
-use muster_proto::limits::{OUTPUT_BYTES_MAX, STREAM_BYTES_MAX, TAIL_BYTES_MAX};
-use muster_proto::outcome::{ReturnedFile, Stream};
+use muster_proto::limits::{OUTPUT_BYTES_MAX, SANDBOX_FILES_MAX, STREAM_BYTES_MAX, TAIL_BYTES_MAX};
+use muster_proto::outcome::{Resource, ReturnedFile, Stream};
 use muster_proto::task::{InputFile, OutputFile, Words};
 use muster_proto::{Digest, RelPath, Span};
 use serde::de::DeserializeOwned;
@@ -69,6 +69,10 @@ pub struct Run {
     pub inputs: Vec<InputFile>,
     /// Files taken into the content store after it has exited.
     pub outputs: Vec<OutputFile>,
+    /// Bytes on the disk beyond which it is ended, without those of its inputs.
+    pub disk_bytes_max: Option<u64>,
+    /// Files and directories beyond which it is ended.
+    pub files_max: u64,
     /// How long it may run.
     pub wall_max: Option<Span>,
     /// Bytes of the end of each stream that are told.
@@ -88,6 +92,8 @@ impl Run {
             environment: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            disk_bytes_max: None,
+            files_max: SANDBOX_FILES_MAX,
             wall_max: None,
             tail_bytes_max: TAIL_BYTES_MAX,
             stream_bytes_max: STREAM_BYTES_MAX,
@@ -180,6 +186,15 @@ pub enum End {
     NoSpace,
     /// A stream exceeded `stream_bytes_max` or the outputs `output_bytes_max` or their greatest number.
     TooMuchOutput,
+    /// It occupied more of a resource than it may.
+    Exhausted {
+        /// Of which.
+        resource: Resource,
+        /// How much, when it was found out.
+        measured: u64,
+        /// How much it may.
+        limit: u64,
+    },
 }
 
 /// An output that was not taken.

@@ -22,6 +22,7 @@ use super::message::{
     Confinement, Decoder, End, Ended, FromWarden, RUNS_QUEUED_MAX, Run, ToWarden, encode,
 };
 use super::mother::Make;
+use super::quota::Quota;
 use super::sandbox::Sandbox;
 use super::streams::Streams;
 use super::sys::{self, Dead, Patience, Reaped};
@@ -138,15 +139,20 @@ impl<'a> Warden<'a> {
     /// Runs `run` from staging to clean-up; `None` if the worker has gone meanwhile.
     fn run(&mut self, run: &Run) -> io::Result<Option<Ended>> {
         let staged_ms = wall_ms();
-        let started = match self.sandbox.stage(&self.store, &run.inputs) {
+        let staged = self.sandbox.stage(&self.store, &run.inputs);
+        let mut quota = Quota::of(run, self.sandbox.dir(), self.clock.now());
+        let started = match staged {
             Ok(()) => self.starter.start(run, self.sandbox.path()),
             Err(end) => Err(end),
         };
         let ended = match started {
             Ok(pid) => {
                 let mut leader = Leader::new(pid, self.clock);
-                match self.watch(run, &mut leader)? {
+                match self.watch(run, &mut leader, &mut quota)? {
                     Heard::Words => {
+                        if leader.killed.is_none() {
+                            leader.killed = quota.left(self.sandbox.dir())?;
+                        }
                         let spoiled = self.sandbox.spoiled(&self.store, &run.inputs, staged_ms);
                         let ended = self.conclude(run, leader)?;
                         Ended { spoiled, ..ended }
@@ -161,7 +167,7 @@ impl<'a> Warden<'a> {
     }
 
     /// Waits until the program has ended and then until nothing it has started lives.
-    fn watch(&mut self, run: &Run, leader: &mut Leader) -> io::Result<Heard> {
+    fn watch(&mut self, run: &Run, leader: &mut Leader, quota: &mut Quota) -> io::Result<Heard> {
         loop {
             let [heard, ended] = self.wait(self.patience(leader, run))?;
             if self.tell_at.is_some_and(|at| at <= self.clock.now()) {
@@ -184,6 +190,11 @@ impl<'a> Warden<'a> {
                 leader.killed = Some(End::TimedOut);
             } else if self.streams.exceed(run)? {
                 leader.killed = Some(End::TooMuchOutput);
+            } else {
+                leader.killed = leader
+                    .killed
+                    .take()
+                    .or(quota.look(&self.clock, self.sandbox.dir())?);
             }
             if leader.killed.is_some() {
                 self.end_survivors(Some(leader))?;
@@ -275,7 +286,7 @@ impl<'a> Warden<'a> {
             Err(end) => ended.end = end,
         }
         if matches!(ended.end, End::Exited(_) | End::Signalled(_)) && !run.outputs.is_empty() {
-            match collect::collect(&self.store, self.sandbox.dir(), run) {
+            match collect::collect(&self.store, self.sandbox.dir(), run, &ended.end) {
                 Ok(harvest) => (ended.outputs, ended.missing) = harvest,
                 Err(end) => ended.end = end,
             }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use muster_proto::limits::TAIL_BYTES_MAX;
 use muster_proto::outcome::Stream;
-use muster_proto::task::{FileRef, InputFile, Need, OutputFile, Words};
+use muster_proto::task::{FileRef, InputFile, Need, OutputFile, When, Words};
 use muster_proto::{Digest, RelPath, Span};
 use muster_store::content::{ContentStore, Placement, Use};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,6 +19,7 @@ use super::*;
 mod deaths;
 mod files;
 mod hostile;
+mod quota;
 mod running;
 
 /// Not a test: the process that a nursery of a test starts.
@@ -236,6 +237,7 @@ fn outputs(run: Run, names: &[&str]) -> Run {
     let output = |name: &&str| OutputFile {
         name: rel(name),
         need: Need::Required,
+        when: When::Always,
     };
     Run {
         outputs: names.iter().map(output).collect(),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use muster_proto::limits::{FILE_BYTES_MAX, TAIL_BYTES_MAX, WORKERS_PER_SHAPE_MAX};
 use muster_proto::outcome::{
-    End, Failure, Loss, Measured, Outcome, Ran, Report, ReturnedFile, Stream, Verdict,
+    End, Failure, Loss, Measured, Outcome, Ran, Report, Resource, ReturnedFile, Stream, Verdict,
 };
 use muster_proto::task::{
-    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, Words,
+    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When,
+    Words,
 };
 use muster_proto::wire::{
     Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
@@ -137,9 +138,11 @@ impl Draw {
 
     fn output(&mut self) -> OutputFile {
         let need = self.of(&[Need::Required, Need::Optional]);
+        let when = self.of(&[When::Always, When::Success, When::Failure]);
         OutputFile {
             name: self.path(),
             need,
+            when,
         }
     }
 
@@ -202,6 +205,11 @@ impl Draw {
             Failure::OutputMissing(name),
             Failure::TooMuchOutput,
             Failure::LostTooOften,
+            Failure::Exhausted {
+                resource: Resource::Disk,
+                measured: u64::MAX,
+                limit: 1,
+            },
         ])
     }
 

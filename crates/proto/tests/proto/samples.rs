@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use muster_proto::outcome::{
-    End, Failure, Loss, Measured, Outcome, Ran, Report, ReturnedFile, Stream, Verdict,
+    End, Failure, Loss, Measured, Outcome, Ran, Report, Resource, ReturnedFile, Stream, Verdict,
 };
 use muster_proto::task::{
-    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, Words,
+    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When,
+    Words,
 };
 use muster_proto::wire::{
     Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
@@ -144,10 +145,12 @@ pub fn template(algorithm: Algorithm) -> Template {
             OutputFile {
                 name: path("out/*.dat"),
                 need: Need::Required,
+                when: When::Always,
             },
             OutputFile {
                 name: path("log"),
                 need: Need::Optional,
+                when: When::Always,
             },
         ],
         resources: shape(),
@@ -191,6 +194,7 @@ pub fn body() -> TaskBody {
         outputs: [OutputFile {
             name: path("trajectory"),
             need: Need::Required,
+            when: When::Always,
         }]
         .into(),
     }
@@ -218,6 +222,14 @@ fn assign() -> Frame {
     })
 }
 
+fn exhausted(resource: Resource) -> Failure {
+    Failure::Exhausted {
+        resource,
+        measured: 1 << 30,
+        limit: 1 << 20,
+    }
+}
+
 /// Every failure there is; the match keeps the list complete.
 fn failures() -> Vec<Failure> {
     let next = |failure: &Failure| match failure {
@@ -230,7 +242,15 @@ fn failures() -> Vec<Failure> {
         Failure::InputMissing(_) => Some(Failure::OutputMissing(path("trajectory"))),
         Failure::OutputMissing(_) => Some(Failure::TooMuchOutput),
         Failure::TooMuchOutput => Some(Failure::LostTooOften),
-        Failure::LostTooOften => None,
+        Failure::LostTooOften => Some(exhausted(Resource::Disk)),
+        Failure::Exhausted {
+            resource: Resource::Disk,
+            ..
+        } => Some(exhausted(Resource::Files)),
+        Failure::Exhausted {
+            resource: Resource::Files,
+            ..
+        } => None,
     };
     std::iter::successors(Some(Failure::Exit(-1)), next).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_proto::limits::BATCH_MAX;
 use muster_proto::task::{
-    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, Template,
+    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, Template, When,
 };
 use muster_proto::{MasterId, Peer, RelPath, Resources, Role, Span, TaskId, Time};
 
@@ -349,6 +349,7 @@ fn template(n: usize, work: &WorkSpec) -> Template {
     let output = (work.output.0 > 0).then(|| OutputFile {
         name: output_name(0),
         need: Need::Required,
+        when: When::Always,
     });
     Template {
         command: Command::Exec(Program::words(n).unwrap_or_default()),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use muster_proto::task::{
-    Algorithm, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template,
+    Algorithm, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template, When,
 };
 use muster_proto::task::{FileRef, Words};
 use muster_proto::{MasterId, Peer, RelPath, Resources, Role, Span, Time};
@@ -341,5 +341,6 @@ fn declared(n: u64) -> OutputFile {
     OutputFile {
         name: output_name(n),
         need: Need::Optional,
+        when: When::Always,
     }
 }

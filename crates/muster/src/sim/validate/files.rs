@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use muster_proto::task::{
-    Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, Words,
+    Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words,
 };
 use muster_proto::{Digest, RelPath, Resources, Span};
 use muster_sim::rng::Rng;
@@ -52,6 +52,7 @@ pub fn stage(workload: &Workload, dir: &Path) -> Result<Staged, CliError> {
         template.outputs.push(OutputFile {
             name: named(OUTPUT),
             need: Need::Required,
+            when: When::Always,
         });
     }
     let mut bodies = Vec::new();

@@ -211,3 +211,45 @@ fn a_large_input_is_lent_again_until_a_task_touches_it() {
     }
     world.close();
 }
+
+#[test]
+fn outputs_of_success_and_of_failure_come_after_their_ends_only() {
+    let world = World::new("when");
+    let mut warden = world.warden(0);
+    let run = |script: &str| {
+        let mut run = outputs(sh(script), &["always", "result", "core*"]);
+        run.outputs[1].when = When::Success;
+        run.outputs[2].when = When::Failure;
+        run.outputs[2].need = Need::Optional;
+        run
+    };
+    for (script, end, taken, missing) in [
+        (
+            "touch always result core.1",
+            End::Exited(0),
+            &["always", "result"][..],
+            &[][..],
+        ),
+        (
+            "touch always result core.1; exit 3",
+            End::Exited(3),
+            &["always", "core.1"],
+            &[],
+        ),
+        (
+            "touch always core.1; kill -9 $$",
+            End::Signalled(9),
+            &["always", "core.1"],
+            &[],
+        ),
+        ("touch always", End::Exited(0), &["always"], &["result"]),
+    ] {
+        let ended = warden.run(&run(script));
+        assert_eq!(ended.end, end, "{script}");
+        let names = ended.outputs.iter().map(|output| output.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), taken, "{script}");
+        let names = ended.missing.iter().map(|missing| missing.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), missing, "{script}");
+    }
+    world.close();
+}
