@@ -12,7 +12,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use muster_proto::task::{
-    BadWords, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words as Argv,
+    BadWords, Command, FileRef, Form, InputFile, Need, OutputFile, Policy, TaskBody, Template,
+    When, Words as Argv,
 };
 use muster_proto::{BadPath, Digest, RelPath, Resources};
 
@@ -21,7 +22,7 @@ use crate::expand::{self, BadSources, Column, Group, Pattern, Row, Sources, Word
 pub use options::TaskArgs;
 pub use staging::Stage;
 
-use staging::Named;
+use staging::{Below, Named};
 
 /// Many tasks of one kind.
 #[derive(Debug)]
@@ -40,13 +41,23 @@ pub struct Ensemble {
     category: String,
 }
 
-/// A file that `--input` names.
+/// A file that `--input` or `--unpack` names.
 #[derive(Debug)]
 struct Input {
+    what: What,
     text: String,
     path: Pattern,
     /// Its name in the sandbox, if it was given.
     name: Option<Pattern>,
+}
+
+/// What becomes of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// It is a file or a directory there as it is here.
+    Same,
+    /// It is unpacked.
+    Unpacked,
 }
 
 /// A file that `--output` or its like names.
@@ -138,7 +149,12 @@ impl Ensemble {
                 };
             words.push(shown);
         }
-        let inputs = args.inputs.iter().map(|text| Input::new(text, &sources));
+        let input = |what| {
+            let sources = &sources;
+            move |text: &String| Input::new(what, text, sources)
+        };
+        let unpacked = args.unpack.iter().map(input(What::Unpacked));
+        let inputs = args.inputs.iter().map(input(What::Same)).chain(unpacked);
         let outputs = [
             (When::Always, &args.outputs),
             (When::Success, &args.output_on_success),
@@ -344,10 +360,11 @@ enum Holes {
 
 impl Input {
     /// Reads `PATH` or `PATH=NAME`; a file that is there by the whole text has no other name.
-    fn new(text: &str, sources: &Sources) -> Input {
+    fn new(what: What, text: &str, sources: &Sources) -> Input {
         let split = text.rsplit_once('=').filter(|_| !Path::new(text).exists());
         let (path, name) = split.map_or((text, None), |(path, name)| (path, Some(name)));
         Input {
+            what,
             text: text.to_owned(),
             path: Pattern::new(path, sources),
             name: name.map(|name| Pattern::new(name, sources)),
@@ -367,18 +384,30 @@ impl Input {
         shown: &Row,
     ) -> Result<(), EnsembleError> {
         let path = self.path.fill(given);
-        let name = match &self.name {
-            Some(name) => staging::inside(&name.fill(shown))?,
-            None => Named::of(&path)?.name,
+        let name = match (&self.name, self.what) {
+            (Some(name), _) => staging::inside(&name.fill(shown))?,
+            (None, What::Same) => Named::of(&path)?.name,
+            (None, What::Unpacked) => {
+                staging::inside(&without_tar(Named::of(&path)?.name.as_str()))?
+            }
         };
-        let found = staging::files_below(Path::new(&path), &name);
-        let found = found.map_err(|source| EnsembleError::File {
+        let path = Path::new(&path);
+        if self.what == What::Unpacked {
+            let (file, _) = stage.file(path)?;
+            return files.enter(name, path, file, Form::Archive);
+        }
+        let failed = |source| EnsembleError::File {
             path: PathBuf::from(&self.text),
             source,
-        })?;
-        for (path, name) in found {
+        };
+        let Below { alone, together } = staging::files_below(path, &name).map_err(failed)?;
+        for (path, name) in alone {
             let name = staging::inside(&name)?;
             files.put(stage, name, &path)?;
+        }
+        if !together.is_empty() {
+            let pack = stage.pack(&together).map_err(failed)?;
+            files.enter(name, path, pack, Form::Archive)?;
         }
         Ok(())
     }
@@ -400,10 +429,25 @@ impl Sandbox {
 
     fn put(&mut self, stage: &mut Stage, name: RelPath, path: &Path) -> Result<(), EnsembleError> {
         let (file, executable) = stage.file(path)?;
+        let form = if executable {
+            Form::Program
+        } else {
+            Form::Data
+        };
+        self.enter(name, path, file, form)
+    }
+
+    fn enter(
+        &mut self,
+        name: RelPath,
+        path: &Path,
+        file: FileRef,
+        form: Form,
+    ) -> Result<(), EnsembleError> {
         let input = InputFile {
             name: name.clone(),
             file,
-            executable,
+            form,
         };
         match self.files.get(&name) {
             Some((one, there)) if there.file != file => Err(EnsembleError::SameName {
@@ -423,6 +467,15 @@ impl Sandbox {
     fn inputs(self) -> Vec<InputFile> {
         self.files.into_values().map(|(_, input)| input).collect()
     }
+}
+
+/// The name of an archive without what says that it is one.
+fn without_tar(name: &str) -> String {
+    let endings = [".tar.gz", ".tgz", ".tar"].into_iter();
+    let mut stems = endings.filter_map(|ending| name.strip_suffix(ending));
+    stems
+        .find(|stem| !stem.is_empty() && !stem.ends_with('/'))
+        .map_or_else(|| format!("{name}.unpacked"), str::to_owned)
 }
 
 /// The arguments as the command sees them: files by their names in the sandbox.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io;
 
-use muster_proto::outcome::{Failure, Outcome, Resource, Verdict};
+use muster_proto::outcome::{ArchiveFault, Failure, Outcome, Resource, Verdict};
 
 /// `text` with its control characters shown instead of obeyed: it may come from a peer or a task.
 pub fn harmless(text: &str) -> String {
@@ -113,6 +113,17 @@ pub fn reason(failure: &Failure) -> String {
             measured,
             limit,
         } => format!("was ended: it had {measured} files, and may have {limit}"),
+        Failure::BadArchive { name, fault } => {
+            let why = match fault {
+                ArchiveFault::Malformed => {
+                    "it is no tar archive, compressed by gzip or not, or is cut short"
+                }
+                ArchiveFault::LeadsOut => "a name or link in it leads out of it",
+                ArchiveFault::Irregular => "it holds something that is no file, directory or link",
+            };
+            let name = harmless(name.as_str());
+            format!("could not start: {name} cannot be unpacked; {why}")
+        }
         Failure::LostTooOften => "was lost with its worker too often and given up".to_owned(),
     }
 }

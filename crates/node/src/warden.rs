@@ -26,6 +26,7 @@ mod spares;
 mod streams;
 mod sweep;
 mod sys;
+mod unpack;
 
 #[cfg(test)]
 mod tests;

@@ -146,6 +146,24 @@ pub enum Failure {
         /// How much it may.
         limit: u64,
     },
+    /// An input that is to be unpacked cannot be.
+    BadArchive {
+        /// Its name.
+        name: RelPath,
+        /// What is wrong with it.
+        fault: ArchiveFault,
+    },
+}
+
+/// Why an archive is not unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ArchiveFault {
+    /// It is no tar archive, compressed by gzip or not, or is cut short, or contradicts itself.
+    Malformed,
+    /// A name or a link in it leads out of the directory it is unpacked in.
+    LeadsOut,
+    /// It holds what is neither file, directory nor link, or a file that is kept in another way than whole.
+    Irregular,
 }
 
 /// What a task may exhaust.

@@ -104,8 +104,19 @@ pub struct InputFile {
     pub name: RelPath,
     /// Its contents.
     pub file: FileRef,
-    /// Whether it may be executed.
-    pub executable: bool,
+    /// What it is there.
+    pub form: Form,
+}
+
+/// What the contents of an input are in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Form {
+    /// A file.
+    Data,
+    /// A file that may be executed.
+    Program,
+    /// A directory: the contents are a tar archive, compressed by gzip or not, that is unpacked there.
+    Archive,
 }
 
 /// Contents and how long they are.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use muster_proto::machine::{Deadline, FetchEnd, Gate, Input, Machine, Output};
 use muster_proto::outcome::{Outcome, Verdict};
-use muster_proto::task::{FileRef, InputFile, TaskBody, Template};
+use muster_proto::task::{FileRef, Form, InputFile, TaskBody, Template};
 use muster_proto::wire::{
     CancelTasks, Delivered, Frame, Outcomes, Status, Submit, Submitted, Watch,
 };
@@ -65,7 +65,7 @@ impl Many {
                     digest: digest(mix(self.salt ^ mix(n))),
                     bytes: self.input_bytes,
                 },
-                executable: false,
+                form: Form::Data,
             };
             let own = (self.input_bytes > 0).then_some(()).map(input);
             TaskBody {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use muster_apps::replica_exchange::{RoundTask, demo};
 use muster_proto::outcome::ReturnedFile;
 use muster_proto::task::{
-    Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words,
+    Command, FileRef, Form, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words,
 };
 use muster_proto::{Digest, RelPath, Resources};
 
@@ -40,7 +40,11 @@ impl Stage {
                     digest,
                     bytes: contents.len() as u64,
                 },
-                executable: name == PROGRAM,
+                form: if name == PROGRAM {
+                    Form::Program
+                } else {
+                    Form::Data
+                },
             });
             files.push((digest, path));
         }
@@ -73,7 +77,7 @@ impl Stage {
         let inputs = state.map(|state| InputFile {
             name: state.name.clone(),
             file: state.file,
-            executable: false,
+            form: Form::Data,
         });
         let output = OutputFile {
             name: named(&task.state_out),

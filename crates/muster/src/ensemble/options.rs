@@ -37,6 +37,9 @@ pub struct TaskArgs {
     /// A file or directory that goes along, under another name if one is given
     #[arg(long = "input", value_name = "PATH[=NAME]", help_heading = "Files")]
     pub(super) inputs: Vec<String>,
+    /// A tar archive, gzipped or not, that goes along and is unpacked into a directory [default: its name without .tar]
+    #[arg(long, value_name = "PATH[=DIR]", help_heading = "Files")]
+    pub(super) unpack: Vec<String>,
     /// A file to bring back; * ? [] match several
     #[arg(long = "output", value_name = "NAME", help_heading = "Files")]
     pub(super) outputs: Vec<String>,

@@ -1,7 +1,9 @@
 use std::fs;
 
-use super::*;
 use clap::Parser;
+use muster_proto::task::Form;
+
+use super::*;
 
 #[derive(Parser)]
 struct Line {
@@ -20,7 +22,7 @@ fn ensemble(dir: &Path, line: &[&str]) -> Result<Ensemble, EnsembleError> {
 fn inputs(task: &TaskBody) -> Vec<(&str, bool)> {
     let inputs = task.inputs.iter();
     inputs
-        .map(|input| (input.name.as_str(), input.executable))
+        .map(|input| (input.name.as_str(), input.form == Form::Program))
         .collect()
 }
 
@@ -141,6 +143,54 @@ fn two_files_under_one_name_are_told_apart_or_refused() {
             .inputs
             .len(),
         1
+    );
+}
+
+#[test]
+fn an_archive_is_unpacked_and_a_large_directory_travels_as_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("data.tar.gz"), "packed").expect("a file");
+    fs::create_dir_all(dir.path().join("many/deep")).expect("a directory");
+    for n in 0..300 {
+        fs::write(dir.path().join(format!("many/deep/{n}")), n.to_string()).expect("a file");
+    }
+    fs::write(dir.path().join("many/large"), vec![7; 2 << 20]).expect("a file");
+    let line = [
+        "--unpack",
+        "@/data.tar.gz",
+        "--unpack",
+        "@/data.tar.gz=else/where",
+        "--input",
+        "@/many",
+        "--",
+        "true",
+    ];
+    let template = |stage: &mut Stage| {
+        let ensemble = ensemble(dir.path(), &line).expect("an ensemble");
+        ensemble.template(stage).expect("a template")
+    };
+    let mut stage = Stage::default();
+    let first = template(&mut stage);
+    let names = first.what.inputs.iter();
+    let names: Vec<_> = names
+        .map(|input| (input.name.as_str(), input.form))
+        .collect();
+    let wanted = [
+        ("data", Form::Archive),
+        ("else/where", Form::Archive),
+        ("many", Form::Archive),
+        ("many/large", Form::Data),
+    ];
+    assert_eq!(names, wanted);
+    let many = first.what.inputs[2].file.digest;
+    let pack = first.files.iter().find(|(digest, _)| *digest == many);
+    let (_, pack) = pack.expect("it is to be sent");
+    let mut pack = tar::Archive::new(fs::File::open(pack).expect("a pack"));
+    assert_eq!(pack.entries().expect("an archive").count(), 300);
+    let again = template(&mut Stage::default()).what;
+    assert_eq!(
+        again.inputs, first.what.inputs,
+        "the same files, the same contents"
     );
 }
 

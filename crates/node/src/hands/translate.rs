@@ -105,6 +105,7 @@ fn judge(ended: Ended) -> RunEnd {
             measured,
             limit,
         }),
+        End::BadArchive { name, fault } => Err(Failure::BadArchive { name, fault }),
         End::TooMuchOutput => Err(Failure::TooMuchOutput),
         End::Cancelled => return RunEnd::Killed,
         End::Unbegun => return RunEnd::Unbegun,

@@ -4,7 +4,7 @@
 //! postcard value.
 
 use muster_proto::limits::{OUTPUT_BYTES_MAX, SANDBOX_FILES_MAX, STREAM_BYTES_MAX, TAIL_BYTES_MAX};
-use muster_proto::outcome::{Resource, ReturnedFile, Stream};
+use muster_proto::outcome::{ArchiveFault, Resource, ReturnedFile, Stream};
 use muster_proto::task::{InputFile, OutputFile, Words};
 use muster_proto::{Digest, RelPath, Span};
 use serde::de::DeserializeOwned;
@@ -194,6 +194,13 @@ pub enum End {
         measured: u64,
         /// How much it may.
         limit: u64,
+    },
+    /// An input that is to be unpacked cannot be.
+    BadArchive {
+        /// Which.
+        name: RelPath,
+        /// What is wrong with it.
+        fault: ArchiveFault,
     },
 }
 

@@ -5,16 +5,17 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use muster_proto::task::{FileRef, InputFile};
+use muster_proto::task::{FileRef, Form, InputFile};
 use muster_proto::{Digest, RelPath};
 use muster_store::content::{ContentError, ContentStore, Placement, Use};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::collect;
-use super::message::End;
+use super::message::{End, Run};
 use super::spares::Spares;
 use super::sweep;
+use super::unpack::{Unpacker, Unpacking};
 
 /// The sandbox of a slot; also the working directory of the warden, so that a task need not change to it.
 pub(super) struct Sandbox {
@@ -64,10 +65,11 @@ impl Sandbox {
         self.slot.try_clone()
     }
 
-    /// Places `inputs`, making the directories in their names.
-    pub fn stage(&mut self, store: &ContentStore, inputs: &[InputFile]) -> Result<(), End> {
+    /// Places the inputs of `run`, making the directories in their names.
+    pub fn stage(&mut self, store: &ContentStore, run: &Run) -> Result<(), End> {
         self.spares.iter_mut().for_each(Spares::begin);
-        for input in inputs {
+        let is_archive = |input: &&InputFile| input.form == Form::Archive;
+        for input in run.inputs.iter().filter(|input| !is_archive(input)) {
             if let Err(error) = self
                 .parents(&input.name)
                 .and_then(|()| self.place(store, input))
@@ -82,7 +84,41 @@ impl Sandbox {
                 });
             }
         }
-        Ok(())
+        // Last, for they may hold links, through which nothing else is to be placed.
+        let mut archives = run.inputs.iter().filter(is_archive);
+        archives.try_for_each(|input| self.unpack(store, run, input))
+    }
+
+    fn unpack(&self, store: &ContentStore, run: &Run, input: &InputFile) -> Result<(), End> {
+        let digest = input.file.digest;
+        let name = || input.name.clone();
+        let failed = |why: String| End::StagingFailed { name: name(), why };
+        let contents = store.open_object(digest);
+        let contents = contents.map_err(|error| failed(error.to_string()))?;
+        let mut unpacker = Unpacker::new(self.dir(), &input.name, run);
+        match unpacker.unpack(contents, digest) {
+            Ok(()) => Ok(()),
+            Err(Unpacking::Fault(fault)) => Err(End::BadArchive {
+                name: name(),
+                fault,
+            }),
+            Err(Unpacking::Exhausted {
+                resource,
+                measured,
+                limit,
+            }) => Err(End::Exhausted {
+                resource,
+                measured,
+                limit,
+            }),
+            Err(Unpacking::Rotten) => {
+                // Out with it, so that it is fetched again.
+                let _ = store.verify(digest);
+                Err(failed("its contents have rotted".to_owned()))
+            }
+            Err(Unpacking::Disk(error)) if collect::is_no_space(&error) => Err(End::NoSpace),
+            Err(Unpacking::Disk(error)) => Err(failed(error.to_string())),
+        }
     }
 
     /// Looks for inputs written to since `staged_ms`, a wall time, and has the store drop what is no longer what its
@@ -99,7 +135,8 @@ impl Sandbox {
         if self.spares.is_some() {
             return Vec::new();
         }
-        let is_linked = |input: &&InputFile| input.file.bytes > COPIED_BYTES_MAX;
+        let is_linked =
+            |input: &&InputFile| input.file.bytes > COPIED_BYTES_MAX && input.form != Form::Archive;
         let is_suspect = |input: &&InputFile| {
             let found =
                 rustix::fs::statat(&self.dir, input.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
@@ -162,11 +199,7 @@ impl Sandbox {
     /// verifies it on the way, what is large is linked, or lent to root.
     fn place(&mut self, store: &ContentStore, input: &InputFile) -> io::Result<()> {
         let FileRef { digest, bytes } = input.file;
-        let usage = if input.executable {
-            Use::Program
-        } else {
-            Use::Data
-        };
+        let usage = usage_of(input.form);
         let name = input.name.as_ref();
         let placed = match &mut self.spares {
             _ if bytes <= COPIED_BYTES_MAX => store.place(digest, name, Placement::Copy, usage),
@@ -208,6 +241,14 @@ fn create_box(slot: &OwnedFd) -> io::Result<OwnedFd> {
 pub(super) fn open_directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+}
+
+/// How a file of the store is used by whoever has it as an input.
+pub(super) fn usage_of(form: Form) -> Use {
+    match form {
+        Form::Program => Use::Program,
+        Form::Data | Form::Archive => Use::Data,
+    }
 }
 
 fn same(a: &Stat, b: &Stat) -> bool {

@@ -139,7 +139,7 @@ impl<'a> Warden<'a> {
     /// Runs `run` from staging to clean-up; `None` if the worker has gone meanwhile.
     fn run(&mut self, run: &Run) -> io::Result<Option<Ended>> {
         let staged_ms = wall_ms();
-        let staged = self.sandbox.stage(&self.store, &run.inputs);
+        let staged = self.sandbox.stage(&self.store, run);
         let mut quota = Quota::of(run, self.sandbox.dir(), self.clock.now());
         let started = match staged {
             Ok(()) => self.starter.start(run, self.sandbox.path()),

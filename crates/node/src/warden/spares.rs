@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use muster_proto::Digest;
-use muster_proto::task::InputFile;
+use muster_proto::task::{Form, InputFile};
 use muster_store::content::{ContentError, ContentStore, Placement, Use};
 use rustix::fs::{AtFlags, Mode, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
@@ -64,7 +64,7 @@ impl Spares {
         sandbox: BorrowedFd<'_>,
         input: &InputFile,
     ) -> Result<(), ContentError> {
-        let name = (input.file.digest, input.executable);
+        let name = (input.file.digest, input.form == Form::Program);
         if !self.kept.contains_key(&name) {
             self.make(store, name, input.file.bytes)?;
         }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use muster_proto::limits::TAIL_BYTES_MAX;
 use muster_proto::outcome::Stream;
-use muster_proto::task::{FileRef, InputFile, Need, OutputFile, When, Words};
+use muster_proto::task::{FileRef, Form, InputFile, Need, OutputFile, When, Words};
 use muster_proto::{Digest, RelPath, Span};
 use muster_store::content::{ContentStore, Placement, Use};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,6 +21,7 @@ mod files;
 mod hostile;
 mod quota;
 mod running;
+mod unpack;
 
 /// Not a test: the process that a nursery of a test starts.
 #[test]
@@ -121,7 +122,7 @@ impl World {
                 digest,
                 bytes: contents.len() as u64,
             },
-            executable: false,
+            form: Form::Data,
         }
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use muster_proto::limits::{FILE_BYTES_MAX, TAIL_BYTES_MAX, WORKERS_PER_SHAPE_MAX};
 use muster_proto::outcome::{
-    End, Failure, Loss, Measured, Outcome, Ran, Report, Resource, ReturnedFile, Stream, Verdict,
+    ArchiveFault, End, Failure, Loss, Measured, Outcome, Ran, Report, Resource, ReturnedFile,
+    Stream, Verdict,
 };
 use muster_proto::task::{
-    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When,
-    Words,
+    Algorithm, Command, FileRef, Form, InputFile, Need, OutputFile, Policy, TaskBody, Template,
+    When, Words,
 };
 use muster_proto::wire::{
     Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
@@ -129,10 +130,11 @@ impl Draw {
     }
 
     fn input(&mut self) -> InputFile {
+        let form = self.of(&[Form::Data, Form::Program, Form::Archive]);
         InputFile {
             name: self.path(),
             file: self.file(),
-            executable: self.flag(),
+            form,
         }
     }
 
@@ -193,7 +195,7 @@ impl Draw {
 
     fn failure(&mut self) -> Failure {
         let code = self.small().cast_signed();
-        let name = self.path();
+        let (name, archive) = (self.path(), self.path());
         self.of(&[
             Failure::Exit(code),
             Failure::Signal(code),
@@ -209,6 +211,10 @@ impl Draw {
                 resource: Resource::Disk,
                 measured: u64::MAX,
                 limit: 1,
+            },
+            Failure::BadArchive {
+                name: archive,
+                fault: ArchiveFault::LeadsOut,
             },
         ])
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use muster_proto::outcome::{
-    End, Failure, Loss, Measured, Outcome, Ran, Report, Resource, ReturnedFile, Stream, Verdict,
+    ArchiveFault, End, Failure, Loss, Measured, Outcome, Ran, Report, Resource, ReturnedFile,
+    Stream, Verdict,
 };
 use muster_proto::task::{
-    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When,
-    Words,
+    Algorithm, Command, FileRef, Form, InputFile, Need, OutputFile, Policy, TaskBody, Template,
+    When, Words,
 };
 use muster_proto::wire::{
     Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
@@ -139,7 +140,7 @@ pub fn template(algorithm: Algorithm) -> Template {
         inputs: vec![InputFile {
             name: path("bin/fold"),
             file,
-            executable: true,
+            form: Form::Program,
         }],
         outputs: vec![
             OutputFile {
@@ -188,7 +189,7 @@ pub fn body() -> TaskBody {
         inputs: [InputFile {
             name: path("seed"),
             file,
-            executable: false,
+            form: Form::Data,
         }]
         .into(),
         outputs: [OutputFile {
@@ -222,6 +223,13 @@ fn assign() -> Frame {
     })
 }
 
+fn bad_archive(fault: ArchiveFault) -> Failure {
+    Failure::BadArchive {
+        name: path("data"),
+        fault,
+    }
+}
+
 fn exhausted(resource: Resource) -> Failure {
     Failure::Exhausted {
         resource,
@@ -250,7 +258,12 @@ fn failures() -> Vec<Failure> {
         Failure::Exhausted {
             resource: Resource::Files,
             ..
-        } => None,
+        } => Some(bad_archive(ArchiveFault::Malformed)),
+        Failure::BadArchive { fault, .. } => match fault {
+            ArchiveFault::Malformed => Some(bad_archive(ArchiveFault::LeadsOut)),
+            ArchiveFault::LeadsOut => Some(bad_archive(ArchiveFault::Irregular)),
+            ArchiveFault::Irregular => None,
+        },
     };
     std::iter::successors(Some(Failure::Exit(-1)), next).collect()
 }

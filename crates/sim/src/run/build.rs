@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_proto::limits::BATCH_MAX;
 use muster_proto::task::{
-    Algorithm, Command, FileRef, InputFile, Need, OutputFile, Policy, Template, When,
+    Algorithm, Command, FileRef, Form, InputFile, Need, OutputFile, Policy, Template, When,
 };
 use muster_proto::{MasterId, Peer, RelPath, Resources, Role, Span, TaskId, Time};
 
@@ -344,7 +344,7 @@ fn template(n: usize, work: &WorkSpec) -> Template {
             digest: digest(mix(1 << 60 | (n as u64) << 32 | at)),
             bytes: bytes.0,
         },
-        executable: false,
+        form: Form::Data,
     });
     let output = (work.output.0 > 0).then(|| OutputFile {
         name: output_name(0),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use muster_proto::task::{
-    Algorithm, Command, InputFile, Need, OutputFile, Policy, TaskBody, Template, When,
+    Algorithm, Command, Form, InputFile, Need, OutputFile, Policy, TaskBody, Template, When,
 };
 use muster_proto::task::{FileRef, Words};
 use muster_proto::{MasterId, Peer, RelPath, Resources, Role, Span, Time};
@@ -332,7 +332,7 @@ fn files(rng: &mut Rng, prefix: &str) -> Vec<InputFile> {
             digest: digest(seed),
             bytes: 1_000 + seed * 10_000,
         },
-        executable: false,
+        form: Form::Data,
     };
     (0..count).map(|n| file(n, rng.below(12))).collect()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use muster_proto::task::{
-    Command, FileRef, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words,
+    Command, FileRef, Form, InputFile, Need, OutputFile, Policy, TaskBody, Template, When, Words,
 };
 use muster_proto::{Digest, RelPath, Resources, Span};
 use muster_sim::rng::Rng;
@@ -41,7 +41,7 @@ pub fn stage(workload: &Workload, dir: &Path) -> Result<Staged, CliError> {
         Ok(InputFile {
             name: named(name),
             file: FileRef { digest, bytes },
-            executable: false,
+            form: Form::Data,
         })
     };
     let mut template = template(workload.name.to_string());

@@ -47,7 +47,7 @@ fn a_program_is_first_looked_for_in_the_sandbox_if_it_has_a_slash() {
     let world = World::new("slash");
     let mut warden = world.warden(0);
     let mut script = world.input("bin/script", "#!/bin/sh\necho from $0 $1\n");
-    script.executable = true;
+    script.form = Form::Program;
     let mut run = exec(&["bin/script", "x"]);
     run.inputs.push(script);
     let ended = warden.run(&run);
