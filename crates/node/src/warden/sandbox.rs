@@ -1,5 +1,6 @@
 //! The directory a task runs in: empty at its start, its working directory, reused if it is left as it was found.
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +11,7 @@ use muster_proto::{Digest, RelPath};
 use muster_store::content::{ContentError, ContentStore, Placement, Use};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 use super::collect;
 use super::message::End;
@@ -20,7 +22,6 @@ use super::sweep;
 pub(super) struct Sandbox {
     /// The directory of the slot, which holds the sandbox and the streams.
     slot: OwnedFd,
-    slot_path: String,
     dir: OwnedFd,
     path: String,
     /// Copies of large inputs, if links to the store's files are not safe from tasks.
@@ -43,8 +44,7 @@ impl Sandbox {
             dir: create_box(&slot)?,
             spares,
             slot,
-            slot_path: slot_path.to_owned(),
-            path: format!("{slot_path}/{BOX}"),
+            path: format!("{slot_path}/{}", BOX.to_string_lossy()),
             buffer: vec![MaybeUninit::uninit(); sweep::BUFFER_BYTES],
         })
     }
@@ -134,7 +134,7 @@ impl Sandbox {
                 return self.empty();
             }
             // The task has put something else in its place.
-            Ok(_) => remove_any(&self.slot, &self.slot_path)?,
+            Ok(_) => sweep::remove_at(self.slot.as_fd(), BOX)?,
             Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
@@ -196,7 +196,7 @@ impl Sandbox {
 const FILE_TIME_SLACK_MS: u64 = 10;
 
 /// What the sandbox is called in its slot.
-const BOX: &str = "box";
+const BOX: &CStr = c"box";
 
 fn create_box(slot: &OwnedFd) -> io::Result<OwnedFd> {
     rustix::fs::mkdirat(slot, BOX, Mode::RWXU)?;
@@ -205,20 +205,13 @@ fn create_box(slot: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(dir)
 }
 
-pub(super) fn open_directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+pub(super) fn open_directory(parent: BorrowedFd<'_>, name: impl Arg) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
 
 fn same(a: &Stat, b: &Stat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
-}
-
-fn remove_any(slot: &OwnedFd, slot_path: &str) -> io::Result<()> {
-    match rustix::fs::unlinkat(slot, BOX, AtFlags::empty()) {
-        Err(Errno::ISDIR | Errno::PERM) => sweep::remove_tree(&Path::new(slot_path).join(BOX)),
-        removed => Ok(removed?),
-    }
 }
 
 /// Bytes of an input that is copied although it could be linked: a copy of so much costs what a link does, several
