@@ -126,6 +126,11 @@ impl Sandbox {
             spares.take_back()?;
         }
         let own = rustix::fs::fstat(&self.dir)?;
+        if self.spares.is_some() {
+            // Root's tasks may have made them immutable.
+            sweep::thaw(self.slot.as_fd());
+            sweep::thaw(self.dir.as_fd());
+        }
         match rustix::fs::statat(&self.slot, BOX, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if same(&found, &own) => {
                 if Mode::from_raw_mode(own.st_mode) != Mode::RWXU {

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom};
+use rustix::fs::{AtFlags, CWD, FileType, IFlags, Mode, OFlags, RawDir, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -48,7 +48,7 @@ pub(super) fn remove_at(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
 /// What is mounted in it is unmounted and never entered: it is another's.
 ///
 /// # Errors
-/// Something cannot be removed: a file made immutable.
+/// The disk, or something that this process has no right to remove.
 pub(super) fn empty(top: BorrowedFd<'_>) -> io::Result<()> {
     let mut levels = vec![Level::new(top.try_clone_to_owned()?, CString::default())];
     loop {
@@ -161,7 +161,12 @@ fn remove_files(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
 }
 
 fn remove_directory(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+    let remove = || rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR);
+    let removed = match remove() {
+        Err(Errno::PERM) if thaw(parent) => remove(),
+        removed => removed,
+    };
+    match removed {
         // Hoisting a part of it has left its parent to a later look.
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
@@ -174,6 +179,7 @@ fn unlink(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
         match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
             Err(Errno::NOENT) => return Ok(()),
             Err(Errno::BUSY) => unmount(parent, name)?,
+            Err(Errno::PERM) if thaw(parent) | thaw_entry(parent, name) => {}
             removed => return removed,
         }
     }
@@ -198,6 +204,7 @@ fn enter(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<OwnedFd>> {
             Err(error) => return Err(error.into()),
         }
     };
+    thaw(fd.as_fd());
     if Mode::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) & Mode::RWXU != Mode::RWXU {
         rustix::fs::fchmod(&fd, Mode::RWXU)?;
     }
@@ -208,6 +215,26 @@ fn enter(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<OwnedFd>> {
 fn open(parent: BorrowedFd<'_>, name: &CStr, access: OFlags) -> Result<OwnedFd, Errno> {
     let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV)
+}
+
+/// Lets a file or directory be changed that was made immutable or for appending only; says whether it was.
+pub(super) fn thaw(fd: BorrowedFd<'_>) -> bool {
+    let frozen = IFlags::IMMUTABLE | IFlags::APPEND;
+    // Many file systems have no such flags.
+    let found = rustix::fs::ioctl_getflags(fd).unwrap_or(IFlags::empty());
+    found.intersects(frozen) && rustix::fs::ioctl_setflags(fd, found - frozen).is_ok()
+}
+
+/// The same for an entry of a directory, if it is of a kind that can have such flags.
+fn thaw_entry(parent: BorrowedFd<'_>, name: &CStr) -> bool {
+    let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    let is_plain = found.is_ok_and(|found| {
+        let kind = FileType::from_raw_mode(found.st_mode);
+        kind == FileType::RegularFile || kind == FileType::Directory
+    });
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+    is_plain && open().is_ok_and(|fd| thaw(fd.as_fd()))
 }
 
 /// Takes away what a task that may mount has mounted on a name; what was there stays wherever else it is.
