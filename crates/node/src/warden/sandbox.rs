@@ -37,7 +37,7 @@ impl Sandbox {
         rustix::fs::mkdir(slot_path, Mode::RWXU)?;
         let slot = open_directory(CWD, slot_path)?;
         let spares = match rustix::process::geteuid().is_root() {
-            true => Some(Spares::create(slot.as_fd(), slot_path)?),
+            true => Some(Spares::create(slot.try_clone()?)?),
             false => None,
         };
         Ok(Self {
@@ -123,14 +123,17 @@ impl Sandbox {
     /// Costs a few system calls, and no change of any directory, if the task left nothing.
     pub fn restore(&mut self) -> io::Result<()> {
         if let Some(spares) = &mut self.spares {
-            spares.take_back()?;
-        }
-        let own = rustix::fs::fstat(&self.dir)?;
-        if self.spares.is_some() {
             // Root's tasks may have made them immutable.
             sweep::thaw(self.slot.as_fd());
             sweep::thaw(self.dir.as_fd());
+            spares.take_back()?;
         }
+        self.restore_box()?;
+        self.spares.iter_mut().try_for_each(Spares::settle)
+    }
+
+    fn restore_box(&mut self) -> io::Result<()> {
+        let own = rustix::fs::fstat(&self.dir)?;
         match rustix::fs::statat(&self.slot, BOX, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if same(&found, &own) => {
                 if Mode::from_raw_mode(own.st_mode) != Mode::RWXU {
