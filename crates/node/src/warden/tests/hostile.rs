@@ -66,17 +66,14 @@ fn a_task_that_puts_another_file_in_the_place_of_its_stream_gains_nothing() {
     let mut warden = world.warden(0);
     fs::write(world.root.join("secret"), "secret").expect("a file");
     let ended = warden.sh("rm ../out; ln -s ../../secret ../out; seq 10000");
-    assert!(
-        matches!(ended.end, End::CollectingFailed { .. }),
-        "{ended:?}"
-    );
-    let ended = warden.sh("seq 10000");
-    assert_eq!(ended.end, End::Exited(0));
-    assert!(
-        world
-            .contents(ended.stdout.file.expect("kept"))
-            .ends_with(b"\n10000\n")
-    );
+    for ended in [ended, warden.sh("seq 10000")] {
+        assert_eq!(ended.end, End::Exited(0));
+        assert!(
+            world
+                .contents(ended.stdout.file.expect("kept"))
+                .ends_with(b"\n10000\n")
+        );
+    }
     world.close();
 }
 
