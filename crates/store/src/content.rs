@@ -105,6 +105,14 @@ impl ContentStore {
             .map(|metadata| metadata.len())
     }
 
+    /// What the file of these contents is like, by which one tells whether it was written to; `None` if there is none.
+    pub fn stamp(&self, digest: Digest, usage: Use) -> Option<Stamp> {
+        let found = self.path_for(digest, usage).symlink_metadata().ok();
+        found
+            .filter(fs::Metadata::is_file)
+            .map(|found| Stamp::of(&found))
+    }
+
     /// Where these contents are, or would be.
     pub fn path(&self, digest: Digest) -> PathBuf {
         self.path_for(digest, Use::Data)

@@ -1,5 +1,6 @@
 //! The directory a task runs in: empty at its start, its working directory, reused if it is left as it was found.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use muster_proto::task::{FileRef, InputFile};
 use muster_proto::{Digest, RelPath};
-use muster_store::content::{ContentError, ContentStore, Placement, Use};
+use muster_store::content::{ContentError, ContentStore, Placement, Stamp, Use};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::path::Arg;
@@ -18,6 +19,9 @@ use super::message::End;
 use super::spares::Spares;
 use super::sweep;
 
+/// What a file of the store is called: its digest and what it is for.
+type Name = (Digest, Use);
+
 /// The sandbox of a slot; also the working directory of the warden, so that a task need not change to it.
 pub(super) struct Sandbox {
     /// The directory of the slot, which holds the sandbox and the streams.
@@ -26,6 +30,8 @@ pub(super) struct Sandbox {
     path: String,
     /// Copies of large inputs, if links to the store's files are not safe from tasks.
     spares: Option<Spares>,
+    /// The store's own files of which the present run has links, and what they were like.
+    linked: BTreeMap<Name, Option<Stamp>>,
     /// What [`sweep::entries`] reads into.
     buffer: Vec<MaybeUninit<u8>>,
 }
@@ -43,6 +49,7 @@ impl Sandbox {
         Ok(Self {
             dir: create_box(&slot)?,
             spares,
+            linked: BTreeMap::new(),
             slot,
             path: format!("{slot_path}/{}", BOX.to_string_lossy()),
             buffer: vec![MaybeUninit::uninit(); sweep::BUFFER_BYTES],
@@ -67,6 +74,7 @@ impl Sandbox {
     /// Places `inputs`, making the directories in their names.
     pub fn stage(&mut self, store: &ContentStore, inputs: &[InputFile]) -> Result<(), End> {
         self.spares.iter_mut().for_each(Spares::begin);
+        self.linked.clear();
         for input in inputs {
             if let Err(error) = self
                 .parents(&input.name)
@@ -85,37 +93,23 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Looks for inputs written to since `staged_ms`, a wall time, and has the store drop what is no longer what its
-    /// name says. Returns what that was.
+    /// Looks for inputs written to since they were staged at `staged_ms`, a wall time, and has the store drop what is no
+    /// longer what its name says. Returns what that was.
     ///
     /// Large inputs are links to the store's own read-only files, unless root runs the tasks; whoever changes the
-    /// permissions can write to them. One system call per link; those written to, or new at the time, are hashed.
-    pub fn spoiled(
-        &self,
-        store: &ContentStore,
-        inputs: &[InputFile],
-        staged_ms: u64,
-    ) -> Vec<Digest> {
-        if self.spares.is_some() {
-            return Vec::new();
-        }
-        let is_linked = |input: &&InputFile| input.file.bytes > COPIED_BYTES_MAX;
-        let is_suspect = |input: &&InputFile| {
-            let found =
-                rustix::fs::statat(&self.dir, input.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
-            found.is_ok_and(|found| {
-                let written_ms = found.st_mtime as u64 * 1_000 + found.st_mtime_nsec / 1_000_000;
-                written_ms + FILE_TIME_SLACK_MS >= staged_ms
-            })
+    /// permissions can write to them, and take away the name by which it did. So it is the store's files that are
+    /// looked at: one system call each; those that are not as they were, or new at the time, are hashed.
+    pub fn spoiled(&self, store: &ContentStore, staged_ms: u64) -> Vec<Digest> {
+        let is_suspect = |(linked, before): &(&Name, &Option<Stamp>)| {
+            let now = store.stamp(linked.0, linked.1);
+            let settled_ms = i128::from(staged_ms.saturating_sub(FILE_TIME_SLACK_MS));
+            let is_settled = |now: Stamp| now.mtime_ns / 1_000_000 < settled_ms;
+            now != **before || !now.is_some_and(is_settled)
         };
-        let suspects = inputs
-            .iter()
-            .filter(is_linked)
-            .filter(is_suspect)
-            .map(|input| input.file.digest);
-        suspects
-            .filter(|&digest| matches!(store.verify(digest), Ok(false)))
-            .collect()
+        let suspects = self.linked.iter().filter(is_suspect);
+        let suspects: BTreeSet<Digest> = suspects.map(|(linked, _)| linked.0).collect();
+        let is_spoiled = |digest: &Digest| matches!(store.verify(*digest), Ok(false));
+        suspects.into_iter().filter(is_spoiled).collect()
     }
 
     /// Makes it empty and as it was made, whatever the last task did to it. No process of that task lives.
@@ -179,7 +173,12 @@ impl Sandbox {
         let placed = match &mut self.spares {
             _ if bytes <= COPIED_BYTES_MAX => store.place(digest, name, Placement::Copy, usage),
             Some(spares) => spares.lend(store, self.dir.as_fd(), input),
-            None => store.place(digest, name, Placement::HardLink, usage),
+            None => store
+                .place(digest, name, Placement::HardLink, usage)
+                .map(|()| {
+                    let stamp = store.stamp(digest, usage);
+                    self.linked.insert((digest, usage), stamp);
+                }),
         };
         if let Err(ContentError::WrongDigest { .. }) = &placed {
             // It has rotted: out with it, so that it is fetched again.

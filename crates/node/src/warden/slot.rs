@@ -147,7 +147,7 @@ impl<'a> Warden<'a> {
                 let mut leader = Leader::new(pid, self.clock);
                 match self.watch(run, &mut leader)? {
                     Heard::Words => {
-                        let spoiled = self.sandbox.spoiled(&self.store, &run.inputs, staged_ms);
+                        let spoiled = self.sandbox.spoiled(&self.store, staged_ms);
                         let ended = self.conclude(run, leader)?;
                         Ended { spoiled, ..ended }
                     }

@@ -23,7 +23,7 @@ pub enum Placement {
 }
 
 /// What contents are to be at a path; a property of the name, not of the contents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
     /// To be read.
     Data,
