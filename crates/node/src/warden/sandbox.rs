@@ -16,7 +16,8 @@ use rustix::path::Arg;
 
 use super::collect;
 use super::message::End;
-use super::spares::Spares;
+use super::spares::{SPARES, Spares};
+use super::streams::{ERR, OUT};
 use super::sweep;
 
 /// What a file of the store is called: its digest and what it is for.
@@ -123,6 +124,7 @@ impl Sandbox {
             spares.take_back()?;
         }
         self.restore_box()?;
+        self.clear_slot()?;
         self.spares.iter_mut().try_for_each(Spares::settle)
     }
 
@@ -146,6 +148,19 @@ impl Sandbox {
         }
         self.dir = create_box(&self.slot)?;
         Ok(())
+    }
+
+    /// Removes what the task has left beside its sandbox.
+    fn clear_slot(&mut self) -> io::Result<()> {
+        let mut strangers = Vec::new();
+        sweep::entries(self.slot.as_fd(), &mut self.buffer, |name, _| {
+            if ![BOX, SPARES, OUT, ERR].contains(&name) {
+                strangers.push(name.to_owned());
+            }
+            true
+        })?;
+        let mut strangers = strangers.iter();
+        strangers.try_for_each(|name| sweep::remove_at(self.slot.as_fd(), name))
     }
 
     fn empty(&mut self) -> io::Result<()> {

@@ -235,7 +235,7 @@ fn is_same(a: &Stat, b: &Stat) -> bool {
 }
 
 /// What the directory of the copies is called in its slot.
-const SPARES: &CStr = c"spares";
+pub(super) const SPARES: &CStr = c"spares";
 /// Copies of a slot, beyond those of the run under way.
 const COUNT_MAX: usize = 256;
 /// Their bytes: a large database, for each slot.

@@ -27,8 +27,8 @@ pub(super) struct Streams {
 impl Streams {
     /// Makes them in the slot's directory and puts them in place of this process's standard output and error.
     pub fn create(slot: OwnedFd) -> io::Result<Self> {
-        let out = Tape::create(slot.as_fd(), c"out")?;
-        let err = Tape::create(slot.as_fd(), c"err")?;
+        let out = Tape::create(slot.as_fd(), OUT)?;
+        let err = Tape::create(slot.as_fd(), ERR)?;
         sys::redirect(Standard::Out, out.file.as_fd())?;
         sys::redirect(Standard::Err, err.file.as_fd())?;
         Ok(Self { slot, out, err })
@@ -59,6 +59,11 @@ impl Streams {
         })
     }
 }
+
+/// What the files are called in the directory of the slot.
+pub(super) const OUT: &CStr = c"out";
+/// See [`OUT`].
+pub(super) const ERR: &CStr = c"err";
 
 /// One stream's file.
 struct Tape {
