@@ -98,12 +98,12 @@ impl Shelf {
     }
 
     /// Asks the neighbours for large contents; `Claimed` if there are none.
-    pub(super) async fn share(&self, digest: Digest) -> Sharing {
+    pub(super) async fn share(&self, wanted: Shape) -> Sharing {
         let Some(neighbours) = self.neighbours.clone() else {
             return Sharing::Fetch(None);
         };
         let store = Arc::clone(&self.store);
-        let shared = spawn_blocking(move || neighbours.share(&store, digest)).await;
+        let shared = spawn_blocking(move || neighbours.share(&store, wanted)).await;
         match shared {
             Ok(Ok(Shared::Taken)) => Sharing::Held,
             Ok(Ok(Shared::Claimed(claim))) => Sharing::Fetch(Some(claim)),
@@ -112,7 +112,7 @@ impl Shelf {
             }
             Ok(Ok(Shared::Coming(_))) => Sharing::Fetch(None),
             Ok(Err(error)) => {
-                tracing::warn!(%digest, why = %error, "the neighbours cannot be asked");
+                tracing::warn!(digest = %wanted.digest, why = %error, "the neighbours cannot be asked");
                 Sharing::Fetch(None)
             }
             Err(_) => Sharing::Fetch(None),
@@ -336,10 +336,8 @@ impl Outgoing {
     fn open(store: &ContentStore, digest: Digest) -> io::Result<Outgoing> {
         let mut file = match store.open_object(digest) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Outgoing::Absent(digest));
-            }
-            Err(error) => return Err(error),
+            Err(ContentError::Absent { .. }) => return Ok(Outgoing::Absent(digest)),
+            Err(error) => return Err(io::Error::other(error)),
         };
         let left = file.metadata()?.len();
         if left > SMALL_BYTES {
