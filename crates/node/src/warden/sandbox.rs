@@ -1,11 +1,10 @@
 //! The directory a task runs in: empty at its start, its working directory, reused if it is left as it was found.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use muster_proto::task::{FileRef, InputFile};
 use muster_proto::{Digest, RelPath};
@@ -39,10 +38,15 @@ pub(super) struct Sandbox {
 
 impl Sandbox {
     /// Makes the slot's directory and the sandbox in it, removing what an earlier warden has left, and goes there.
+    ///
+    /// # Errors
+    /// The disk; the directory of the slots is a link.
     pub fn create(slot_path: &str) -> io::Result<Self> {
-        sweep::remove_tree(Path::new(slot_path))?;
-        rustix::fs::mkdir(slot_path, Mode::RWXU)?;
-        let slot = open_directory(CWD, slot_path)?;
+        let (slots, name) = slot_path.rsplit_once('/').unwrap_or((".", slot_path));
+        let slots = open_directory(CWD, slots)?;
+        sweep::remove_at(slots.as_fd(), &CString::new(name)?)?;
+        rustix::fs::mkdirat(&slots, name, Mode::RWXU)?;
+        let slot = open_directory(slots.as_fd(), name)?;
         let spares = match rustix::process::geteuid().is_root() {
             true => Some(Spares::create(slot.try_clone()?)?),
             false => None,
@@ -111,6 +115,18 @@ impl Sandbox {
         let suspects: BTreeSet<Digest> = suspects.map(|(linked, _)| linked.0).collect();
         let is_spoiled = |digest: &Digest| matches!(store.verify(*digest), Ok(false));
         suspects.into_iter().filter(is_spoiled).collect()
+    }
+
+    /// Whether its path, which tasks are told, still leads to it.
+    pub fn is_in_place(&self) -> io::Result<bool> {
+        let own = rustix::fs::fstat(&self.dir)?;
+        let found = rustix::fs::statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW);
+        Ok(found.is_ok_and(|found| same(&found, &own)))
+    }
+
+    /// Removes all that its slot holds, wherever that is.
+    pub fn abandon(self) -> io::Result<()> {
+        sweep::empty(self.slot.as_fd())
     }
 
     /// Makes it empty and as it was made, whatever the last task did to it. No process of that task lives.
