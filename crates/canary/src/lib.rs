@@ -73,7 +73,11 @@ impl Canary {
             "objects/0",
         ] {
             dir(name, 0o750);
-            file(&format!("{name}/kept"), "kept", 0o600);
+            file(
+                &Path::new(name).join("kept").to_string_lossy(),
+                "kept",
+                0o600,
+            );
         }
         dir("shared", 0o1777);
         file("precious", PRECIOUS, 0o640);

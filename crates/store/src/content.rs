@@ -12,7 +12,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -113,6 +114,23 @@ impl ContentStore {
         found
             .filter(fs::Metadata::is_file)
             .map(|found| Stamp::of(&found))
+    }
+
+    /// Gives the file of these contents its permissions back, if whoever has a link to it has changed them.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn mend(&self, digest: Digest, usage: Use) -> io::Result<()> {
+        let path = self.path_for(digest, usage);
+        let found = fs::symlink_metadata(&path)?;
+        if found.is_file() && found.mode() & 0o7777 != usage.mode() {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file =
+                rustix::fs::openat(rustix::fs::CWD, &path, flags, rustix::fs::Mode::empty())?;
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            fs::set_permissions(path, fs::Permissions::from_mode(usage.mode()))?;
+        }
+        Ok(())
     }
 
     /// Where these contents are, or would be.

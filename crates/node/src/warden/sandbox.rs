@@ -103,8 +103,12 @@ impl Sandbox {
     ///
     /// Large inputs are links to the store's own read-only files, unless root runs the tasks; whoever changes the
     /// permissions can write to them, and take away the name by which it did. So it is the store's files that are
-    /// looked at: one system call each; those that are not as they were, or new at the time, are hashed.
+    /// looked at: two system calls each, one for the permissions, which are put right; those that are not as they were, or new at the time, are hashed.
     pub fn spoiled(&self, store: &ContentStore, staged_ms: u64) -> Vec<Digest> {
+        for (digest, usage) in self.linked.keys() {
+            // What cannot be mended shows when it is placed again.
+            let _ = store.mend(*digest, *usage);
+        }
         let is_suspect = |(linked, before): &(&Name, &Option<Stamp>)| {
             let now = store.stamp(linked.0, linked.1);
             let settled_ms = i128::from(staged_ms.saturating_sub(FILE_TIME_SLACK_MS));
@@ -126,7 +130,23 @@ impl Sandbox {
 
     /// Removes all that its slot holds, wherever that is.
     pub fn abandon(self) -> io::Result<()> {
-        sweep::empty(self.slot.as_fd())
+        match rustix::fs::fstat(&self.slot)?.st_nlink {
+            0 => Ok(()),
+            _ => sweep::empty(self.slot.as_fd()),
+        }
+    }
+
+    /// Takes back the directory of the slot, which the last task may have closed. No process of that task lives.
+    pub fn reclaim(&self) -> io::Result<()> {
+        if self.spares.is_some() {
+            // Root's tasks may have made it immutable.
+            sweep::thaw(self.slot.as_fd());
+        }
+        let found = rustix::fs::fstat(&self.slot)?;
+        if Mode::from_raw_mode(found.st_mode) != Mode::RWXU {
+            rustix::fs::fchmod(&self.slot, Mode::RWXU)?;
+        }
+        Ok(())
     }
 
     /// Makes it empty and as it was made, whatever the last task did to it. No process of that task lives.
@@ -134,8 +154,6 @@ impl Sandbox {
     /// Costs a few system calls, and no change of any directory, if the task left nothing.
     pub fn restore(&mut self) -> io::Result<()> {
         if let Some(spares) = &mut self.spares {
-            // Root's tasks may have made them immutable.
-            sweep::thaw(self.slot.as_fd());
             sweep::thaw(self.dir.as_fd());
             spares.take_back()?;
         }
@@ -146,7 +164,7 @@ impl Sandbox {
 
     fn restore_box(&mut self) -> io::Result<()> {
         let own = rustix::fs::fstat(&self.dir)?;
-        match rustix::fs::statat(&self.slot, BOX, AtFlags::SYMLINK_NOFOLLOW) {
+        match sweep::look(self.slot.as_fd(), BOX) {
             Ok(found) if same(&found, &own) => {
                 if Mode::from_raw_mode(own.st_mode) != Mode::RWXU {
                     rustix::fs::fchmod(&self.dir, Mode::RWXU)?;
@@ -154,11 +172,11 @@ impl Sandbox {
                 return self.empty();
             }
             // The task has put something else in its place.
-            Ok(_) => sweep::remove_at(self.slot.as_fd(), BOX)?,
+            Ok(_) | Err(Errno::XDEV) => sweep::remove_at(self.slot.as_fd(), BOX)?,
             Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        if own.st_nlink > 0 {
+        if rustix::fs::fstat(&self.dir)?.st_nlink > 0 {
             // It has been moved away and takes its contents nowhere.
             self.empty()?;
         }

@@ -150,6 +150,7 @@ impl<'a> Warden<'a> {
                 let mut leader = Leader::new(pid, self.clock);
                 match self.watch(run, &mut leader)? {
                     Heard::Words => {
+                        self.sandbox.reclaim()?;
                         let spoiled = self.sandbox.spoiled(&self.store, staged_ms);
                         let ended = self.conclude(run, leader)?;
                         Ended { spoiled, ..ended }

@@ -129,10 +129,12 @@ impl Spares {
     pub fn settle(&mut self) -> io::Result<()> {
         sweep::thaw(self.dir.as_fd());
         let own = rustix::fs::fstat(&self.dir)?;
-        let found = rustix::fs::statat(&self.slot, SPARES, AtFlags::SYMLINK_NOFOLLOW);
+        let found = sweep::look(self.slot.as_fd(), SPARES);
         if !found.is_ok_and(|found| (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)) {
             self.kept.clear();
-            sweep::empty(self.dir.as_fd())?;
+            if own.st_nlink > 0 {
+                sweep::empty(self.dir.as_fd())?;
+            }
             sweep::remove_at(self.slot.as_fd(), SPARES)?;
             self.dir = create_directory(self.slot.as_fd())?;
             return Ok(());

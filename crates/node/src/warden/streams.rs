@@ -106,12 +106,12 @@ impl Tape {
         } else {
             self.keep(store, slot, &own).map(Some)
         };
-        let is_renewed = head_bytes > 0 || !self.is_as_made(slot, &own);
+        let is_renewed = head_bytes > 0
+            || !self.is_as_made(slot, &own)
+            || (bytes > 0 && rustix::fs::ftruncate(&self.file, 0).is_err());
         if is_renewed {
             // The store may have kept the file itself, or the task has kept it or put something else in its place.
             *self = Self::create(slot, self.name)?;
-        } else if bytes > 0 {
-            rustix::fs::ftruncate(&self.file, 0)?;
         }
         let stream = file.map(|file| Stream { bytes, tail, file });
         let name = self.name.to_string_lossy();
@@ -124,6 +124,8 @@ impl Tape {
     /// Puts what was written into the store, whatever the task has done to the file's name.
     fn keep(&self, store: &ContentStore, slot: BorrowedFd<'_>, own: &Stat) -> io::Result<Digest> {
         if self.is_as_made(slot, own) {
+            // Root's tasks may have made it immutable.
+            sweep::thaw(self.file.as_fd());
             return collect::adopt(store, slot, &self.name.to_string_lossy(), own);
         }
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());

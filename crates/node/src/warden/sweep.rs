@@ -6,7 +6,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, IFlags, Mode, OFlags, RawDir, ResolveFlags, SeekFrom};
+use rustix::fs::{
+    AtFlags, CWD, FileType, IFlags, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Stat,
+};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -215,6 +217,14 @@ fn enter(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<OwnedFd>> {
 fn open(parent: BorrowedFd<'_>, name: &CStr, access: OFlags) -> Result<OwnedFd, Errno> {
     let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV)
+}
+
+/// What the directory `parent` calls `name`; `XDEV` if something is mounted on it.
+pub(super) fn look(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let within = ResolveFlags::NO_XDEV;
+    let found = rustix::fs::openat2(parent, name, flags, Mode::empty(), within)?;
+    rustix::fs::fstat(found)
 }
 
 /// Lets a file or directory be changed that was made immutable or for appending only; says whether it was.
