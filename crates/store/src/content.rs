@@ -41,7 +41,7 @@ pub use taking::{Brought, Taking};
 pub use writer::Writer;
 
 use crate::own::{Dir, Removed};
-use writer::{Draft, fresh_path, is_ours};
+use writer::{Draft, fanned, fresh_path, is_ours};
 
 /// A directory of contents, shared by any number of processes and threads.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ impl ContentStore {
         for dir in [
             store.objects(Use::Data),
             store.objects(Use::Program),
+            store.proofs(),
             store.drafts(),
             store.partials(),
         ] {
@@ -278,7 +279,11 @@ impl ContentStore {
 
     fn proof_path(&self, digest: Digest) -> PathBuf {
         let name = digest.to_string();
-        self.root.join("proofs").join(&name[..1]).join(name)
+        self.proofs().join(&name[..1]).join(name)
+    }
+
+    fn proofs(&self) -> PathBuf {
+        self.root.join("proofs")
     }
 
     fn drafts(&self) -> PathBuf {
@@ -298,12 +303,10 @@ fn object_in(root: &Path, usage: Use, digest: Digest) -> PathBuf {
     dir.join(&name[..1]).join(name)
 }
 
-/// Removes a file of the store whose directory is no link; nothing there is fine.
+/// Removes a file of the store whose directories are no links; nothing there is fine.
 fn remove(path: &Path) -> io::Result<Removed> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    match Dir::open(parent) {
+    let [top, dir, name] = fanned(path)?;
+    match Dir::open(top.as_ref()).and_then(|top| top.enter(dir)) {
         Ok(dir) => dir.remove(&name.to_string_lossy()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removed::Nothing),
         Err(error) => Err(error),

@@ -1,11 +1,12 @@
 //! Names that may have come to mean something else: opened by descriptor, through no link, without waiting.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 /// A directory that stays the same one whatever happens to its name.
@@ -18,8 +19,23 @@ impl Dir {
     /// # Errors
     /// `NotADirectory` if it is a link or no directory.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Self(openat(CWD, path, flags, Mode::empty())?))
+        Ok(Self(openat(CWD, path, DIRECTORY, Mode::empty())?))
+    }
+
+    /// Opens its directory `name`, which is no link.
+    ///
+    /// # Errors
+    /// `NotFound`; `NotADirectory`.
+    pub fn enter(&self, name: &OsStr) -> io::Result<Self> {
+        Ok(Self(openat(self, name, DIRECTORY, Mode::empty())?))
+    }
+
+    /// Opens its directory `name`, made if missing.
+    pub fn make(&self, name: &OsStr) -> io::Result<Self> {
+        match mkdirat(self, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => self.enter(name),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A path to it, as long as it is open.
@@ -67,6 +83,12 @@ impl AsFd for Dir {
         self.0.as_fd()
     }
 }
+
+/// How a directory is opened.
+const DIRECTORY: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// What became of a name that was to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Contents on their way into the store.
 
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -140,17 +141,27 @@ impl Draft {
 
 /// Moves a file to its place in the store, making the directory it belongs in, which is no link.
 pub(super) fn move_into(path: &Path, target: &Path) -> io::Result<()> {
-    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let dir = match Dir::open(parent) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(parent)?;
-            Dir::open(parent)?
-        }
+    let [top, dir, name] = fanned(target)?;
+    let top = Dir::open(top.as_ref())?;
+    let dir = match top.enter(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => top.make(dir)?,
         opened => opened?,
     };
     Ok(renameat(CWD, path, &dir, name)?)
+}
+
+/// The path of a file of the store taken apart: the path of what is fanned out, the directory of its digit, its name.
+pub(super) fn fanned(path: &Path) -> io::Result<[&OsStr; 3]> {
+    let dir = path.parent();
+    let parts = [
+        dir.and_then(Path::parent).map(Path::as_os_str),
+        dir.and_then(Path::file_name),
+        path.file_name(),
+    ];
+    match parts {
+        [Some(top), Some(dir), Some(name)] => Ok([top, dir, name]),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 impl Drop for Draft {
