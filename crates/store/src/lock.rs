@@ -102,6 +102,9 @@ pub(crate) const LOCK_FILE: &str = "lock";
 const PID_BYTES_MAX: u64 = 16;
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -170,6 +170,9 @@ const CLAIM: &str = "claim-";
 const ENTRIES_MAX: usize = 4_096;
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use muster_proto::Digest;
 

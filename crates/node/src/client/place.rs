@@ -133,6 +133,9 @@ fn temporary_in(dir: &OwnedFd, bits: Bits) -> io::Result<(File, String)> {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
 
