@@ -295,8 +295,6 @@ fn outputs_beyond_the_limit_fail_the_run() {
     assert_eq!(warden.run(&run).outputs.len(), 2);
     run.output_bytes_max = 11;
     assert_eq!(warden.run(&run).end, End::TooMuchOutput);
-    let crowd = outputs(sh("mkdir d; cd d; seq 5000 | xargs touch"), &["d"]);
-    assert_eq!(warden.run(&crowd).end, End::TooMuchOutput);
     assert_eq!(warden.sh("ls -A").stdout, Stream::default());
     world.close();
 }
