@@ -10,6 +10,7 @@ mod driver {
 
     mod bulk;
     mod client;
+    mod lies;
     mod links;
     mod parts;
 }

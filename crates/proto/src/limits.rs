@@ -12,6 +12,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const HOST_BYTES_MAX: usize = 255;
 /// Bytes of a relative path; half of Linux's `PATH_MAX`, so that a state directory fits before it.
 pub const PATH_BYTES_MAX: usize = 2_048;
+/// Bytes of one component of a file's name: `NAME_MAX` of Linux. A longer one is on no disk, and no disk is to blame.
+pub const PART_BYTES_MAX: usize = 255;
 /// Bytes of one task's words (program and arguments); Linux's own limit for a single argument is 128 KiB.
 pub const WORDS_BYTES_MAX: usize = 128 << 10;
 /// Bytes of one environment entry's name or value, and of one sentence for people.

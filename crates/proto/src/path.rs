@@ -4,13 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::limits::PATH_BYTES_MAX;
+use crate::limits::{PART_BYTES_MAX, PATH_BYTES_MAX};
 
 /// A relative path that stays inside the directory it is joined to.
 ///
 /// Its components are separated by single slashes; none is empty, `.` or `..`; there is no NUL, no
-/// control character, and at most [`PATH_BYTES_MAX`] bytes. Deserializing checks all of this, so a
-/// value that exists is a value that is safe to join; links on the disk are the opener's matter.
+/// control character, at most [`PATH_BYTES_MAX`] bytes in all and [`PART_BYTES_MAX`] in a component.
+/// Deserializing checks all of this, so a value that exists is a value that is safe to join; links on
+/// the disk are the opener's matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RelPath(Box<str>);
@@ -24,6 +25,9 @@ pub enum BadPath {
     /// It has more than [`PATH_BYTES_MAX`] bytes.
     #[error("the name is longer than {PATH_BYTES_MAX} bytes")]
     Long,
+    /// It has a component of more than [`PART_BYTES_MAX`] bytes.
+    #[error("the name has a component longer than {PART_BYTES_MAX} bytes")]
+    LongPart,
     /// It begins with a slash.
     #[error("the name is absolute; names in a sandbox are relative")]
     Absolute,
@@ -50,6 +54,9 @@ impl RelPath {
         }
         if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(BadPath::Component);
+        }
+        if text.split('/').any(|part| part.len() > PART_BYTES_MAX) {
+            return Err(BadPath::LongPart);
         }
         Ok(Self(text.into()))
     }
@@ -91,6 +98,7 @@ mod tests {
     #[test]
     fn hostile_names_are_refused() {
         let long = "a/".repeat(PATH_BYTES_MAX) + "a";
+        let long_part = format!("a/{}", "b".repeat(PART_BYTES_MAX + 1));
         for hostile in [
             "",
             "/",
@@ -107,6 +115,7 @@ mod tests {
             "a\nb",
             "\u{1b}[2J",
             long.as_str(),
+            long_part.as_str(),
         ] {
             assert!(RelPath::new(hostile).is_err(), "{hostile:?}");
             let bytes = postcard::to_stdvec(hostile).expect("a string");

@@ -12,7 +12,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +40,8 @@ pub use proof::{Proving, Shape};
 pub use taking::{Brought, Taking};
 pub use writer::Writer;
 
-use writer::{Draft, fresh_path, is_ours};
+use crate::own::{Dir, Removed};
+use writer::{Draft, fanned, fresh_path, is_ours};
 
 /// A directory of contents, shared by any number of processes and threads.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl ContentStore {
     /// Opens the store in `dir`, or makes one. Removes nothing: see [`sweep`](Self::sweep).
     ///
     /// # Errors
-    /// When the directories cannot be made.
+    /// When the directories cannot be made, or are links.
     pub fn open(dir: &Path) -> Result<Self, ContentError> {
         let store = Self {
             root: dir.into(),
@@ -66,10 +68,13 @@ impl ContentStore {
         for dir in [
             store.objects(Use::Data),
             store.objects(Use::Program),
+            store.proofs(),
             store.drafts(),
             store.partials(),
         ] {
-            builder.create(dir)?;
+            builder.create(&dir)?;
+            // A link would have this store change what is elsewhere.
+            Dir::open(&dir)?;
         }
         Ok(store)
     }
@@ -79,18 +84,17 @@ impl ContentStore {
         &self.root
     }
 
-    /// Copies these contents from the store in the directory `other`, hashing them on the way.
+    /// Copies these contents of `bytes` from the store in the directory `other`, hashing them on the way.
     ///
     /// # Errors
-    /// [`ContentError::Absent`] if it does not have them, [`ContentError::WrongDigest`] if they have rotted there.
-    pub fn take_from(&self, other: &Path, digest: Digest) -> Result<(), ContentError> {
+    /// [`ContentError::Absent`] if it does not have them in a file of that length that this process can open;
+    /// [`ContentError::WrongDigest`] or [`ContentError::Changed`] if they have rotted there; the own store's.
+    pub fn take_from(&self, other: &Path, digest: Digest, bytes: u64) -> Result<(), ContentError> {
         let path = object_in(other, Use::Data, digest);
-        let mut source = match Source::open(&path, OFlags::NOFOLLOW | OFlags::NONBLOCK) {
-            Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ContentError::Absent { digest });
-            }
-            opened => opened?,
-        };
+        let opened = Source::open(&path, OFlags::NOFOLLOW | OFlags::NONBLOCK);
+        // A length that lies is not read to its end, which it may not have.
+        let opened = opened.ok().filter(|source| source.stamp.size == bytes);
+        let mut source = opened.ok_or(ContentError::Absent { digest })?;
         let mut writer = self.writer(source.stamp.size)?;
         source.copy_to(&mut writer)?;
         writer.finish(Some(digest)).map(drop)
@@ -105,6 +109,31 @@ impl ContentStore {
             .map(|metadata| metadata.len())
     }
 
+    /// What the file of these contents is like, by which one tells whether it was written to; `None` if there is none.
+    pub fn stamp(&self, digest: Digest, usage: Use) -> Option<Stamp> {
+        let found = self.path_for(digest, usage).symlink_metadata().ok();
+        found
+            .filter(fs::Metadata::is_file)
+            .map(|found| Stamp::of(&found))
+    }
+
+    /// Gives the file of these contents its permissions back, if whoever has a link to it has changed them.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn mend(&self, digest: Digest, usage: Use) -> io::Result<()> {
+        let path = self.path_for(digest, usage);
+        let found = fs::symlink_metadata(&path)?;
+        if found.is_file() && found.mode() & 0o7777 != usage.mode() {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file =
+                rustix::fs::openat(rustix::fs::CWD, &path, flags, rustix::fs::Mode::empty())?;
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            fs::set_permissions(path, fs::Permissions::from_mode(usage.mode()))?;
+        }
+        Ok(())
+    }
+
     /// Where these contents are, or would be.
     pub fn path(&self, digest: Digest) -> PathBuf {
         self.path_for(digest, Use::Data)
@@ -113,12 +142,9 @@ impl ContentStore {
     /// Opens these contents for reading; they stay readable through it whatever happens to the store.
     ///
     /// # Errors
-    /// `NotFound` when the store does not have them.
-    pub fn open_object(&self, digest: Digest) -> io::Result<File> {
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-            .open(self.path(digest))
+    /// [`ContentError::Absent`]; the disk.
+    pub fn open_object(&self, digest: Digest) -> Result<File, ContentError> {
+        Ok(self.object(digest)?.file)
     }
 
     /// Begins to receive contents of at most `bytes_max` bytes.
@@ -177,16 +203,11 @@ impl ContentStore {
     pub fn remove(&self, digest: Digest) -> Result<bool, ContentError> {
         let mut was_there = false;
         for usage in [Use::Program, Use::Data] {
-            match fs::remove_file(self.path_for(digest, usage)) {
-                Ok(()) => was_there = true,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
+            let removed = remove(&self.path_for(digest, usage))?;
+            was_there |= removed == Removed::Something;
         }
-        match fs::remove_file(self.proof_path(digest)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            Ok(()) | Err(_) => Ok(was_there),
-        }
+        remove(&self.proof_path(digest))?;
+        Ok(was_there)
     }
 
     /// Reads these contents and says whether they are what their name says; what is rotten is removed and counted.
@@ -197,16 +218,18 @@ impl ContentStore {
         for usage in [Use::Data, Use::Program] {
             let path = self.path_for(digest, usage);
             let found = match Source::open(&path, OFlags::NOFOLLOW | OFlags::NONBLOCK) {
-                Ok(mut source) => source.hash_as_is()?,
+                Ok(mut source) => Some(source.hash_as_is()?),
                 Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
                     match usage {
                         Use::Data => return Err(ContentError::Absent { digest }),
                         Use::Program => continue,
                     }
                 }
+                // A name without a file stands for no contents.
+                Err(ContentError::NotAFile { .. }) => None,
                 Err(error) => return Err(error),
             };
-            if found != digest {
+            if found != Some(digest) {
                 self.rotten.fetch_add(1, Ordering::Relaxed);
                 self.remove(digest)?;
                 return Ok(false);
@@ -256,7 +279,11 @@ impl ContentStore {
 
     fn proof_path(&self, digest: Digest) -> PathBuf {
         let name = digest.to_string();
-        self.root.join("proofs").join(&name[..1]).join(name)
+        self.proofs().join(&name[..1]).join(name)
+    }
+
+    fn proofs(&self) -> PathBuf {
+        self.root.join("proofs")
     }
 
     fn drafts(&self) -> PathBuf {
@@ -274,6 +301,16 @@ fn object_in(root: &Path, usage: Use, digest: Digest) -> PathBuf {
     // Sixteen directories: a small store is soon made and removed, and file systems index large ones.
     let dir = root.join(usage.directory());
     dir.join(&name[..1]).join(name)
+}
+
+/// Removes a file of the store whose directories are no links; nothing there is fine.
+fn remove(path: &Path) -> io::Result<Removed> {
+    let [top, dir, name] = fanned(path)?;
+    match Dir::open(top.as_ref()).and_then(|top| top.enter(dir)) {
+        Ok(dir) => dir.remove(&name.to_string_lossy()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removed::Nothing),
+        Err(error) => Err(error),
+    }
 }
 
 /// A regular file being read, with its stamp from before.

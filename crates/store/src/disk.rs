@@ -10,14 +10,17 @@ use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-/// Makes an empty file that only its owner may read, replacing what had the name.
+/// Makes an empty file that only its owner may read, taking the name from what had it, be it a link.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     step()?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)
 }

@@ -12,6 +12,7 @@ mod disk;
 pub mod journal;
 pub mod lock;
 mod neighbours;
+mod own;
 
 pub use content::{ContentError, ContentStore, HashMemo, Placement, Stamp, Stored, Use, Writer};
 pub use journal::{Journal, JournalError, Limits, Recovery, Report, Torn};

@@ -6,10 +6,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 /// The exclusive right to a directory, held until dropped.
 ///
@@ -28,6 +28,12 @@ pub enum LockError {
         /// The holder's process number, when it could be read.
         by: Option<u32>,
     },
+    /// Something else than a file has the lock file's name.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// The name.
+        path: PathBuf,
+    },
     /// The lock file could not be made or locked.
     #[error("the lock file cannot be used: {0}")]
     Disk(#[source] io::Error),
@@ -37,7 +43,8 @@ impl DirLock {
     /// Locks `dir`, which must exist, without waiting.
     ///
     /// # Errors
-    /// [`LockError::Held`] when somebody has it; trying again later is reasonable.
+    /// [`LockError::Held`] when somebody has it; trying again later is reasonable. A link in the place of the lock file
+    /// is not followed.
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let mut options = OpenOptions::new();
         options
@@ -45,8 +52,17 @@ impl DirLock {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o600);
-        let mut file = options.open(dir.join(LOCK_FILE)).map_err(LockError::Disk)?;
+            .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
+        let path = dir.join(LOCK_FILE);
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if !found.is_file() => return Err(LockError::NotAFile { path }),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(LockError::Disk(error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let mut file = options.open(path).map_err(LockError::Disk)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -56,10 +72,13 @@ impl DirLock {
             }
             Err(errno) => return Err(LockError::Disk(errno.into())),
         }
-        // The number only serves a message: on a full disk the lock is as good without it.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        // The number only serves a message: on a full disk the lock is as good without it, and what has other names
+        // is not to be written to.
+        if file.metadata().is_ok_and(|found| found.nlink() == 1) {
+            let _ = file
+                .set_len(0)
+                .and_then(|()| writeln!(file, "{}", std::process::id()));
+        }
         Ok(Self { _file: file })
     }
 }
@@ -81,6 +100,9 @@ fn pid_in(file: &mut File) -> Option<u32> {
 pub(crate) const LOCK_FILE: &str = "lock";
 /// A process number has at most 10 digits; the rest is room for a newline.
 const PID_BYTES_MAX: u64 = 16;
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {

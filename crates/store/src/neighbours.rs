@@ -7,15 +7,15 @@
 //!
 //! Copies, not links: a task that spoils its worker's file must not spoil the neighbours'.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use muster_proto::Digest;
-use rustix::fs::{FlockOperation, OFlags, Timespec, Timestamps, UTIME_NOW, flock, futimens};
+use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, flock, futimens};
 
-use crate::content::{ContentError, ContentStore};
+use crate::content::{ContentError, ContentStore, Shape};
+use crate::own::Dir;
 
 /// A store among those of its host; leaves them when dropped.
 #[derive(Debug)]
@@ -39,7 +39,8 @@ pub enum Shared {
 #[derive(Debug)]
 pub struct Claim {
     file: File,
-    path: PathBuf,
+    dir: Dir,
+    name: String,
 }
 
 impl Neighbours {
@@ -74,19 +75,13 @@ impl Neighbours {
     ///
     /// # Errors
     /// The own store's, or the claims cannot be used.
-    pub fn share(&self, store: &ContentStore, digest: Digest) -> Result<Shared, ContentError> {
-        if self.take(store, digest)? {
+    pub fn share(&self, store: &ContentStore, wanted: Shape) -> Result<Shared, ContentError> {
+        let dir = Dir::open(&self.dir)?;
+        if self.take(&dir, store, wanted)? {
             return Ok(Shared::Taken);
         }
-        let path = self.dir.join(format!("{CLAIM}{digest}"));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-            .open(&path)?;
+        let name = format!("{CLAIM}{}", wanted.digest);
+        let file = dir.open_own(&name)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -96,24 +91,25 @@ impl Neighbours {
             }
             Err(errno) => return Err(io::Error::from(errno).into()),
         }
-        let claim = Claim { file, path };
+        let claim = Claim { file, dir, name };
         claim.renew()?;
         // A claimant may have finished between the first look and the lock.
-        if self.take(store, digest)? {
+        if self.take(&claim.dir, store, wanted)? {
             return Ok(Shared::Taken);
         }
         Ok(Shared::Claimed(claim))
     }
 
     /// Copies contents from the first store that has them whole.
-    fn take(&self, store: &ContentStore, digest: Digest) -> io::Result<bool> {
-        for entry in fs::read_dir(&self.dir)?.take(ENTRIES_MAX) {
+    fn take(&self, dir: &Dir, store: &ContentStore, wanted: Shape) -> io::Result<bool> {
+        for entry in fs::read_dir(dir.path())?.take(ENTRIES_MAX) {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if !name.starts_with(STORE) || path == self.entry {
+            let name = path.file_name().unwrap_or_default();
+            let is_other = Some(name) != self.entry.file_name();
+            if !name.to_string_lossy().starts_with(STORE) || !is_other {
                 continue;
             }
-            match store.take_from(&path, digest) {
+            match store.take_from(&path, wanted.digest, wanted.bytes) {
                 Ok(()) => return Ok(true),
                 Err(ContentError::Absent { .. }) if fs::metadata(&path).is_err() => {
                     // Its store is gone. Whoever else finds that out removes it, too.
@@ -158,7 +154,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         // Somebody who opened it in time may lock it once more, and fetches what another fetches, too: no harm.
-        let _ = fs::remove_file(&self.path);
+        let _ = self.dir.remove(&self.name);
     }
 }
 
@@ -170,7 +166,12 @@ const CLAIM: &str = "claim-";
 const ENTRIES_MAX: usize = 4_096;
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
+    use muster_proto::Digest;
+
     use super::*;
 
     /// Two stores of one host.
@@ -196,7 +197,10 @@ mod tests {
         }
 
         fn share(&self, at: usize, digest: Digest) -> Shared {
-            self.neighbours[at].share(&self.stores[at], digest).unwrap()
+            let bytes = b"contents".len() as u64;
+            self.neighbours[at]
+                .share(&self.stores[at], Shape { digest, bytes })
+                .unwrap()
         }
 
         fn put(&self, at: usize, contents: &[u8]) -> Digest {

@@ -58,7 +58,8 @@ impl Arrival {
 /// A connection that breaks is waited for and used again, as long as some bring something.
 pub(super) async fn fetch(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wanted) -> FetchEnd {
     let claim = loop {
-        match shelf.share(wanted.digest).await {
+        let Wanted { digest, bytes } = wanted;
+        match shelf.share(Shape { digest, bytes }).await {
             Sharing::Held => return FetchEnd::Held,
             Sharing::Wait => sleep(LOOK_AGAIN).await,
             Sharing::Fetch(claim) => break claim,

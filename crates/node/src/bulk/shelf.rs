@@ -101,12 +101,12 @@ impl Shelf {
     }
 
     /// Asks the neighbours for large contents; without any, they are to be fetched.
-    pub(super) async fn share(&self, digest: Digest) -> Sharing {
+    pub(super) async fn share(&self, wanted: Shape) -> Sharing {
         let Some(neighbours) = self.neighbours.clone() else {
             return Sharing::Fetch(None);
         };
         let store = Arc::clone(&self.store);
-        let shared = spawn_blocking(move || neighbours.share(&store, digest)).await;
+        let shared = spawn_blocking(move || neighbours.share(&store, wanted)).await;
         match shared {
             Ok(Ok(Shared::Taken)) => Sharing::Held,
             Ok(Ok(Shared::Claimed(claim))) => Sharing::Fetch(Some(claim)),
@@ -115,7 +115,7 @@ impl Shelf {
             }
             Ok(Ok(Shared::Coming(_))) => Sharing::Fetch(None),
             Ok(Err(error)) => {
-                tracing::warn!(%digest, why = %error, "the neighbours cannot be asked");
+                tracing::warn!(digest = %wanted.digest, why = %error, "the neighbours cannot be asked");
                 Sharing::Fetch(None)
             }
             Err(_) => Sharing::Fetch(None),
@@ -355,10 +355,8 @@ impl Outgoing {
     fn open(store: &ContentStore, digest: Digest) -> io::Result<Outgoing> {
         let mut file = match store.open_object(digest) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Outgoing::Absent(digest));
-            }
-            Err(error) => return Err(error),
+            Err(ContentError::Absent { .. }) => return Ok(Outgoing::Absent(digest)),
+            Err(error) => return Err(io::Error::other(error)),
         };
         let left = file.metadata()?.len();
         if left > SMALL_BYTES {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use muster_proto::wire::CloseCode;
 use muster_proto::wire::bulk::{ABSENT, Request};
 use muster_proto::{Digest, RelPath, Role};
 use quinn::RecvStream;
+use rustix::fs::OFlags;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -239,9 +241,11 @@ async fn send(link: &Link, pack: Vec<Sending>) -> Result<(), Failed> {
 async fn send_file(sending: &mut quinn::SendStream, file: &Sending) -> Result<(), Failed> {
     stream::write(sending, &file.bytes.to_le_bytes()).await?;
     let path = file.path.clone();
-    let mut source = blocking(move || File::open(path))
-        .await
-        .map_err(at(&file.path))?;
+    let source = blocking(move || open_file(&path)).await;
+    let Some(mut source) = source.map_err(at(&file.path))? else {
+        let path = file.path.clone();
+        return Err(ClientError::InputChanged { path }.into());
+    };
     let mut hasher = blake3::Hasher::new();
     let mut left = file.bytes;
     while left > 0 {
@@ -265,6 +269,16 @@ async fn send_file(sending: &mut quinn::SendStream, file: &Sending) -> Result<()
         return Err(ClientError::InputChanged { path }.into());
     }
     Ok(())
+}
+
+/// Opens a file that was hashed once; `None`, without waiting for a pipe, if it is a file no more.
+fn open_file(path: &Path) -> io::Result<Option<File>> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32);
+    let file = options.open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
 }
 
 /// Files that are being brought back.

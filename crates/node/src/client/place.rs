@@ -1,11 +1,11 @@
 //! Writing files into a user's directory so that they appear whole, under their own name, and nowhere else.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_proto::{Digest, RelPath};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
@@ -114,23 +114,26 @@ impl Drop for Draft {
 }
 
 fn temporary_in(dir: &OwnedFd, bits: Bits) -> io::Result<(File, String)> {
-    static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let mode = match bits {
         Bits::Data => 0o666,
         Bits::Program => 0o777,
     };
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     loop {
-        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".muster-{}-{number}.part", process::id());
+        // Nobody who names results knows it beforehand, and so can have one placed over a draft.
+        let drawn = RandomState::new().hash_one(process::id());
+        let name = format!(".muster-{drawn:016x}.part");
         match openat(dir, &name, flags, Mode::from_raw_mode(mode)) {
             Ok(file) => return Ok((file.into(), name)),
-            // Another process of this number died here once, or lives in another namespace.
+            // Another process has drawn it.
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {

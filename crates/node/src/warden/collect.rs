@@ -13,7 +13,7 @@ use muster_proto::outcome::ReturnedFile;
 use muster_proto::task::{FileRef, Need, OutputFile, When};
 use muster_proto::{Digest, RelPath};
 use muster_store::content::{ContentError, ContentStore};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::glob;
@@ -109,6 +109,15 @@ struct Harvest<'a> {
     missing: Vec<Missing>,
 }
 
+/// What a directory calls something.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Entry {
+    /// A text.
+    Text(String),
+    /// Bytes that are no text, escaped.
+    Odd(String),
+}
+
 /// What there was under a name.
 enum Found {
     /// A file, and it is taken.
@@ -168,18 +177,24 @@ impl Harvest<'_> {
         &mut self,
         dir: BorrowedFd<'_>,
         parent: &str,
-        names: BTreeSet<String>,
+        names: BTreeSet<Entry>,
         (need, pending): (Need, &mut Vec<RelPath>),
     ) -> Result<(), End> {
         let first = pending.len();
+        let full = |name: &str| match parent {
+            "" => name.to_owned(),
+            _ => format!("{parent}/{name}"),
+        };
         for name in names {
-            let full = if parent.is_empty() {
-                name
-            } else {
-                format!("{parent}/{name}")
+            let (shown, name) = match &name {
+                Entry::Text(name) => {
+                    let full = full(name);
+                    (full.escape_default().to_string(), RelPath::new(&full).ok())
+                }
+                Entry::Odd(shown) => (full(shown), None),
             };
-            let Ok(name) = RelPath::new(&full) else {
-                self.miss(&full.escape_default().to_string(), Why::BadName, need)?;
+            let Some(name) = name else {
+                self.miss(&shown, Why::BadName, need)?;
                 continue;
             };
             match self.take(dir, &name)? {
@@ -203,6 +218,8 @@ impl Harvest<'_> {
                 return Ok(Ok(Found::File));
             }
             Err(Errno::NOENT) => return Ok(Err(Why::Absent)),
+            // The task took away the right to look into the directory.
+            Err(Errno::ACCESS) => return Ok(Err(Why::Unreadable)),
             Err(error) => return Err(failed(name.as_str(), &error.into())),
         };
         match FileType::from_raw_mode(found.st_mode) {
@@ -227,6 +244,10 @@ impl Harvest<'_> {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(Err(Why::Unreadable));
             }
+            // A file mounted there cannot be moved or lose its name.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Ok(Err(Why::Link));
+            }
             Err(error) => return Err(failed(name.as_str(), &error)),
         };
         self.outputs.push(ReturnedFile {
@@ -249,16 +270,20 @@ impl Harvest<'_> {
         })
     }
 
-    /// Opens the directory `name` of the sandbox one component after the other; the empty name is the sandbox.
+    /// Opens the directory `name` of the sandbox one component after the other; the empty name is the sandbox. What is
+    /// mounted there is not of the sandbox.
     fn descend(&self, name: &str) -> Result<OwnedFd, Why> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |dir: BorrowedFd<'_>, part: &str| match rustix::fs::openat(
+        let within = ResolveFlags::NO_XDEV;
+        let open = |dir: BorrowedFd<'_>, part: &str| match rustix::fs::openat2(
             dir,
             part,
             flags,
             Mode::empty(),
+            within,
         ) {
             Ok(dir) => Ok(dir),
+            Err(Errno::XDEV) => Err(Why::Link),
             Err(Errno::ACCESS) => Err(Why::Unreadable),
             Err(Errno::LOOP | Errno::NOTDIR) => {
                 match rustix::fs::statat(dir, part, AtFlags::SYMLINK_NOFOLLOW) {
@@ -277,19 +302,20 @@ impl Harvest<'_> {
         Ok(dir)
     }
 
-    /// The entries of `dir`, called `name`, that are `wanted`, in order.
+    /// The entries of `dir`, called `name`, that are `wanted`, in order; those that are no text as they can be shown.
     fn list(
         &self,
         dir: BorrowedFd<'_>,
         name: &str,
         mut wanted: impl FnMut(&str) -> bool,
-    ) -> Result<BTreeSet<String>, End> {
+    ) -> Result<BTreeSet<Entry>, End> {
         let mut buffer = [MaybeUninit::uninit(); sweep::BUFFER_BYTES];
         let mut names = BTreeSet::new();
         let listed = sweep::entries(dir, &mut buffer, |entry: &CStr, _| {
-            let entry = entry.to_string_lossy();
-            if wanted(&entry) {
-                names.insert(entry.into_owned());
+            if wanted(&entry.to_string_lossy()) {
+                let text = entry.to_str().map(str::to_owned);
+                let odd = || entry.to_bytes().escape_ascii().to_string();
+                names.insert(text.map_or_else(|_| Entry::Odd(odd()), Entry::Text));
             }
             names.len() <= FILES_PER_TASK_MAX
         });

@@ -218,7 +218,7 @@ pub struct Missing {
 pub enum Why {
     /// Nothing has this name.
     Absent,
-    /// It, or a directory on the way to it, is a symbolic link; none is followed.
+    /// It, or a directory on the way to it, is a symbolic link, or has something mounted on it; none is followed.
     Link,
     /// It is a FIFO, a socket or a device.
     Irregular,

@@ -56,6 +56,8 @@ pub(super) fn live(
 
 struct Warden<'a> {
     link: &'a UnixStream,
+    /// The path of the slot.
+    directory: &'a str,
     confinement: Confinement,
     clock: Clock,
     /// Tells that children have ended.
@@ -98,13 +100,14 @@ enum Heard {
 }
 
 impl<'a> Warden<'a> {
-    fn create(make: &Make, confinement: Confinement, link: &'a UnixStream) -> io::Result<Self> {
+    fn create(make: &'a Make, confinement: Confinement, link: &'a UnixStream) -> io::Result<Self> {
         let store = ContentStore::open(make.store.as_ref()).map_err(collect::store_error)?;
         let sandbox = Sandbox::create(&make.directory)?;
         // Last of all, for from here on this process's own messages go to the task's files.
         let streams = Streams::create(sandbox.slot()?)?;
         Ok(Self {
             link,
+            directory: &make.directory,
             confinement,
             clock: Clock::start(),
             signals: sys::child_signals()?,
@@ -150,10 +153,11 @@ impl<'a> Warden<'a> {
                 let mut leader = Leader::new(pid, self.clock);
                 match self.watch(run, &mut leader, &mut quota)? {
                     Heard::Words => {
+                        self.sandbox.reclaim()?;
                         if leader.killed.is_none() {
                             leader.killed = quota.left(self.sandbox.dir())?;
                         }
-                        let spoiled = self.sandbox.spoiled(&self.store, &run.inputs, staged_ms);
+                        let spoiled = self.sandbox.spoiled(&self.store, staged_ms);
                         let ended = self.conclude(run, leader)?;
                         Ended { spoiled, ..ended }
                     }
@@ -163,7 +167,17 @@ impl<'a> Warden<'a> {
             Err(end) => Ended::unstarted(run.run, end),
         };
         self.sandbox.restore()?;
+        if !self.sandbox.is_in_place()? {
+            self.move_back()?;
+        }
         Ok(Some(ended))
+    }
+
+    /// Makes the slot anew where it belongs, when a task has moved it or put something else in its place.
+    fn move_back(&mut self) -> io::Result<()> {
+        let anew = Sandbox::create(self.directory)?;
+        self.streams = Streams::create(anew.slot()?)?;
+        std::mem::replace(&mut self.sandbox, anew).abandon()
     }
 
     /// Waits until the program has ended and then until nothing it has started lives.

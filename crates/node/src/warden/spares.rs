@@ -5,8 +5,9 @@
 //! link to it, nobody else does, and after the run it is kept only if it is untouched to the last attribute.
 
 use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use muster_proto::Digest;
 use muster_proto::task::{Form, InputFile};
@@ -17,11 +18,13 @@ use rustix::io::Errno;
 use crate::clock::wall_ms;
 
 use super::sandbox::open_directory;
+use super::sweep;
 
 /// The copies of one slot.
 pub(super) struct Spares {
+    /// The directory of the slot.
+    slot: OwnedFd,
     dir: OwnedFd,
-    path: String,
     kept: BTreeMap<Name, Spare>,
     runs: u64,
 }
@@ -33,17 +36,25 @@ struct Spare {
     bytes: u64,
     /// The run that last had it.
     run: u64,
-    /// What it was like when it was lent to the present run.
-    lent: Option<Stat>,
+    state: State,
+}
+
+/// Where a copy is, and what it was like when this process last looked.
+enum State {
+    /// Nowhere but here.
+    Kept(Stat),
+    /// In the sandbox, too.
+    Lent(Stat),
+    /// It was untouched when its run had ended, and loses a name with the sandbox.
+    Returned,
 }
 
 impl Spares {
     /// Makes their directory in that of a slot, where there is none.
-    pub fn create(slot: BorrowedFd<'_>, slot_path: &str) -> io::Result<Self> {
-        rustix::fs::mkdirat(slot, SPARES, Mode::RWXU)?;
+    pub fn create(slot: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            dir: open_directory(slot, SPARES)?,
-            path: format!("{slot_path}/{SPARES}"),
+            dir: create_directory(slot.as_fd())?,
+            slot,
             kept: BTreeMap::new(),
             runs: 0,
         })
@@ -65,7 +76,8 @@ impl Spares {
         input: &InputFile,
     ) -> Result<(), ContentError> {
         let name = (input.file.digest, input.form == Form::Program);
-        if !self.kept.contains_key(&name) {
+        if !self.is_kept(name) {
+            self.drop(name)?;
             self.make(store, name, input.file.bytes)?;
         }
         let file = file_name(name);
@@ -77,26 +89,30 @@ impl Spares {
             AtFlags::empty(),
         )
         .map_err(io::Error::from)?;
-        let lent = rustix::fs::statat(&self.dir, &file, AtFlags::SYMLINK_NOFOLLOW);
         let spare = Spare {
             bytes: input.file.bytes,
             run: self.runs,
-            lent: Some(lent.map_err(io::Error::from)?),
+            state: State::Lent(self.look(name).map_err(io::Error::from)?),
         };
         self.kept.insert(name, spare);
         Ok(())
     }
 
     /// Looks at what the last run was lent and drops what it has touched, then the longest unused beyond the limits.
+    /// To be followed by [`settle`](Self::settle) when the sandbox is empty.
     pub fn take_back(&mut self) -> io::Result<()> {
-        let lent = self.kept.iter_mut();
-        let touched = lent.filter_map(|(name, spare)| {
-            let before = spare.lent.take()?;
+        let mut touched = Vec::new();
+        for (name, spare) in &mut self.kept {
+            let State::Lent(before) = &spare.state else {
+                continue;
+            };
             let now = rustix::fs::statat(&self.dir, file_name(*name), AtFlags::SYMLINK_NOFOLLOW);
-            let is_untouched = now.is_ok_and(|now| is_same(&before, &now));
-            (!is_untouched).then_some(*name)
-        });
-        let touched: Vec<Name> = touched.collect();
+            if now.is_ok_and(|now| is_same(before, &now)) {
+                spare.state = State::Returned;
+            } else {
+                touched.push(*name);
+            }
+        }
         touched.into_iter().try_for_each(|name| self.drop(name))?;
         while self.kept.len() > COUNT_MAX || self.bytes() > BYTES_MAX {
             let unused = self.kept.iter().filter(|(_, spare)| spare.run < self.runs);
@@ -109,6 +125,46 @@ impl Spares {
         Ok(())
     }
 
+    /// Notes what the copies are like that the sandbox had, and begins anew if the task has taken their directory.
+    pub fn settle(&mut self) -> io::Result<()> {
+        sweep::thaw(self.dir.as_fd());
+        let own = rustix::fs::fstat(&self.dir)?;
+        let found = sweep::look(self.slot.as_fd(), SPARES);
+        if !found.is_ok_and(|found| (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)) {
+            self.kept.clear();
+            if own.st_nlink > 0 {
+                sweep::empty(self.dir.as_fd())?;
+            }
+            sweep::remove_at(self.slot.as_fd(), SPARES)?;
+            self.dir = create_directory(self.slot.as_fd())?;
+            return Ok(());
+        }
+        for (name, spare) in &mut self.kept {
+            if let State::Returned = spare.state {
+                spare.state = State::Kept(rustix::fs::statat(
+                    &self.dir,
+                    file_name(*name),
+                    AtFlags::SYMLINK_NOFOLLOW,
+                )?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is a copy that nobody has touched since it was last looked at: tasks know where they are.
+    fn is_kept(&self, name: Name) -> bool {
+        match self.kept.get(&name).map(|spare| &spare.state) {
+            Some(State::Kept(before) | State::Lent(before)) => {
+                self.look(name).is_ok_and(|now| is_same(before, &now))
+            }
+            Some(State::Returned) | None => false,
+        }
+    }
+
+    fn look(&self, name: Name) -> Result<Stat, Errno> {
+        rustix::fs::statat(&self.dir, file_name(name), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
     /// Makes a copy; if the disk is full, all that the present run does not have gives way to it.
     fn make(&mut self, store: &ContentStore, name: Name, bytes: u64) -> Result<(), ContentError> {
         match self.copy(store, name) {
@@ -119,7 +175,8 @@ impl Spares {
             bytes,
             "no space for an input; the copies of others are dropped"
         );
-        let others = self.kept.iter().filter(|(_, spare)| spare.lent.is_none());
+        let is_idle = |spare: &Spare| !matches!(spare.state, State::Lent(_));
+        let others = self.kept.iter().filter(|(_, spare)| is_idle(spare));
         let others: Vec<Name> = others.map(|(name, _)| *name).collect();
         others.into_iter().try_for_each(|name| self.drop(name))?;
         self.copy(store, name)
@@ -129,7 +186,8 @@ impl Spares {
         let (digest, executable) = name;
         let usage = if executable { Use::Program } else { Use::Data };
         let file = file_name(name);
-        let path = format!("{}/{file}", self.path);
+        // By the descriptor: where the slot was, a task may have put a link.
+        let path = format!("/proc/self/fd/{}/{file}", self.dir.as_raw_fd());
         store.place(digest, path.as_ref(), Placement::Copy, usage)?;
         // Whatever is written to it from now on shows, even within the tick of the clock in which it was made.
         let before = Timespec {
@@ -147,16 +205,19 @@ impl Spares {
 
     fn drop(&mut self, name: Name) -> io::Result<()> {
         self.kept.remove(&name);
-        match rustix::fs::unlinkat(&self.dir, file_name(name), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        // Whatever the task has made of it.
+        sweep::remove_at(self.dir.as_fd(), &CString::new(file_name(name))?)
     }
 
     fn bytes(&self) -> u64 {
         let each = self.kept.values().map(|spare| spare.bytes);
         each.fold(0, u64::saturating_add)
     }
+}
+
+fn create_directory(slot: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    rustix::fs::mkdirat(slot, SPARES, Mode::RWXU)?;
+    open_directory(slot, SPARES)
 }
 
 fn file_name((digest, executable): Name) -> String {
@@ -176,7 +237,7 @@ fn is_same(a: &Stat, b: &Stat) -> bool {
 }
 
 /// What the directory of the copies is called in its slot.
-const SPARES: &str = "spares";
+pub(super) const SPARES: &CStr = c"spares";
 /// Copies of a slot, beyond those of the run under way.
 const COUNT_MAX: usize = 256;
 /// Their bytes: a large database, for each slot.

@@ -6,31 +6,61 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom};
+use rustix::fs::{
+    AtFlags, CWD, FileType, IFlags, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Stat,
+};
 use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 
-/// Removes the directory at `path` with all it holds; nothing there is fine.
+/// Removes what is at `path`, a directory with all it holds; nothing there is fine. Links on the way to it are
+/// followed, it is not.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
-    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(()),
-        found => found?,
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let name = CString::new(name.as_encoded_bytes())?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
     };
-    let name = CString::new(path.as_os_str().as_encoded_bytes())?;
-    let top = open(CWD, &name)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::openat(CWD, parent, flags, Mode::empty()) {
+        Ok(parent) => remove_at(parent.as_fd(), &name),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what the directory `parent` calls `name`, a directory with all it holds; nothing there is fine.
+///
+/// # Errors
+/// See [`empty`].
+pub(super) fn remove_at(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    match unlink(parent, name) {
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        removed => return Ok(removed?),
+    }
+    let Some(top) = enter(parent, name)? else {
+        return Ok(());
+    };
     empty(top.as_fd())?;
-    Ok(rustix::fs::unlinkat(CWD, path, AtFlags::REMOVEDIR)?)
+    remove_directory(parent, name)
 }
 
 /// Removes all that the directory `top` holds, however deep, with at most [`DEPTH_MAX`] descriptors.
 ///
+/// What is mounted in it is unmounted and never entered: it is another's.
+///
 /// # Errors
-/// Something cannot be removed: a mount point, a file made immutable.
+/// The disk, or something that this process has no right to remove.
 pub(super) fn empty(top: BorrowedFd<'_>) -> io::Result<()> {
     let mut levels = vec![Level::new(top.try_clone_to_owned()?, CString::default())];
-    let mut hoisted = 0_u32;
-    while let Some(level) = levels.last_mut() {
+    loop {
+        let depth = levels.len();
+        let Some(level) = levels.last_mut() else {
+            return Ok(());
+        };
+        let here = &level.fd;
         if level.below.is_empty() {
-            level.below = remove_files(level.fd.as_fd())?;
+            level.below = remove_files(here.as_fd())?;
         }
         let Some(name) = level.below.pop() else {
             let done = levels.pop().map(|level| level.name).unwrap_or_default();
@@ -39,24 +69,27 @@ pub(super) fn empty(top: BorrowedFd<'_>) -> io::Result<()> {
             }
             continue;
         };
-        if levels.len() < DEPTH_MAX {
-            let fd = open(levels[levels.len() - 1].fd.as_fd(), &name)?;
-            levels.push(Level::new(fd, name));
-        } else {
+        // A directory is moved only by who may write to it, which entering sees to.
+        let Some(fd) = enter(here.as_fd(), &name)? else {
+            continue;
+        };
+        if depth == DEPTH_MAX {
             // Deeper trees are cut off and brought up, so that depth costs no descriptors.
-            hoisted += 1;
-            let here = &levels[levels.len() - 1].fd;
-            // A directory is moved only by who may write to it, which opening sees to.
-            drop(open(here.as_fd(), &name)?);
-            rustix::fs::renameat(
-                here,
-                &name,
-                top,
-                format!(".hoisted-{hoisted}-{}", rustix::process::getpid()),
-            )?;
+            rustix::fs::renameat(here, &name, top, fresh_name()?)?;
+        } else {
+            levels.push(Level::new(fd, name));
         }
     }
-    Ok(())
+}
+
+/// A name that no task has guessed and put something else under.
+fn fresh_name() -> io::Result<String> {
+    let mut name = [0; 16];
+    let drawn = rustix::rand::getrandom(&mut name, rustix::rand::GetRandomFlags::empty())?;
+    if drawn < name.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(format!(".hoisted-{:032x}", u128::from_le_bytes(name)))
 }
 
 /// Calls `each` with every entry's name and type until it says false. The buffer is the caller's to reuse.
@@ -114,7 +147,11 @@ fn remove_files(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
         } else {
             AtFlags::empty()
         };
-        match rustix::fs::unlinkat(dir, &name, flags) {
+        let removed = match flags {
+            AtFlags::REMOVEDIR => rustix::fs::unlinkat(dir, &name, flags),
+            _ => unlink(dir, &name),
+        };
+        match removed {
             Ok(()) | Err(Errno::NOENT) => {}
             // A file system that does not tell types says "unknown" of directories.
             Err(_) if kind == FileType::Directory => below.push(name),
@@ -126,28 +163,95 @@ fn remove_files(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
 }
 
 fn remove_directory(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+    let remove = || rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR);
+    let removed = match remove() {
+        Err(Errno::PERM) if thaw(parent) => remove(),
+        removed => removed,
+    };
+    match removed {
         // Hoisting a part of it has left its parent to a later look.
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Opens a directory for emptying, giving its owner the rights that this needs.
-fn open(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = match rustix::fs::openat(parent, name, flags | OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::ACCESS) => {
-            let path = rustix::fs::openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
-            rustix::fs::chmod(format!("/proc/self/fd/{}", path.as_raw_fd()), Mode::RWXU)?;
-            rustix::fs::openat(parent, name, flags | OFlags::RDONLY, Mode::empty())?
+/// Removes a name that is no directory's; nothing there is fine.
+fn unlink(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    loop {
+        match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY) => unmount(parent, name)?,
+            Err(Errno::PERM) if thaw(parent) | thaw_entry(parent, name) => {}
+            removed => return removed,
         }
-        opened => opened?,
+    }
+}
+
+/// Opens a directory for emptying, giving its owner the rights that this needs. `None` if there is none after all;
+/// what else has its name is removed.
+fn enter(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<OwnedFd>> {
+    let fd = loop {
+        match open(parent, name, OFlags::RDONLY) {
+            Ok(fd) => break fd,
+            Err(Errno::XDEV) => unmount(parent, name)?,
+            Err(Errno::ACCESS) => {
+                let path = open(parent, name, OFlags::PATH)?;
+                rustix::fs::chmod(format!("/proc/self/fd/{}", path.as_raw_fd()), Mode::RWXU)?;
+            }
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                unlink(parent, name)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
     };
+    thaw(fd.as_fd());
     if Mode::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) & Mode::RWXU != Mode::RWXU {
         rustix::fs::fchmod(&fd, Mode::RWXU)?;
     }
-    Ok(fd)
+    Ok(Some(fd))
+}
+
+/// Opens a directory that is no link and on which nothing is mounted.
+fn open(parent: BorrowedFd<'_>, name: &CStr, access: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV)
+}
+
+/// What the directory `parent` calls `name`; `XDEV` if something is mounted on it.
+pub(super) fn look(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let within = ResolveFlags::NO_XDEV;
+    let found = rustix::fs::openat2(parent, name, flags, Mode::empty(), within)?;
+    rustix::fs::fstat(found)
+}
+
+/// Lets a file or directory be changed that was made immutable or for appending only; says whether it was.
+pub(super) fn thaw(fd: BorrowedFd<'_>) -> bool {
+    let frozen = IFlags::IMMUTABLE | IFlags::APPEND;
+    // Many file systems have no such flags.
+    let found = rustix::fs::ioctl_getflags(fd).unwrap_or(IFlags::empty());
+    found.intersects(frozen) && rustix::fs::ioctl_setflags(fd, found - frozen).is_ok()
+}
+
+/// The same for an entry of a directory, if it is of a kind that can have such flags.
+fn thaw_entry(parent: BorrowedFd<'_>, name: &CStr) -> bool {
+    let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    let is_plain = found.is_ok_and(|found| {
+        let kind = FileType::from_raw_mode(found.st_mode);
+        kind == FileType::RegularFile || kind == FileType::Directory
+    });
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+    is_plain && open().is_ok_and(|fd| thaw(fd.as_fd()))
+}
+
+/// Takes away what a task that may mount has mounted on a name; what was there stays wherever else it is.
+fn unmount(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
 }
 
 /// Directories open at a time.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster_node::endpoint::{Kind, Link};
 use muster_proto::limits::OUTPUT_BYTES_MAX;
 use muster_proto::machine::{FetchEnd, Gate, Input, Output};
-use muster_proto::wire::bulk::{ABSENT, Groups, Request};
+use muster_proto::wire::bulk::{ABSENT, Request};
 use muster_proto::{Digest, LinkId, Role};
 use muster_store::ContentStore;
 use quinn::ReadExactError;
@@ -59,96 +59,6 @@ async fn what_is_absent_or_longer_than_announced_does_not_arrive() {
         fetch_one(&worker, to_master, long, bytes.len() as u64 - 1).await;
         hear_ends(&mut worker, to_master, &[long], FetchEnd::Failed).await;
         assert_eq!(worker.store.contains(long), None);
-    }
-}
-
-#[tokio::test]
-async fn a_superior_that_lies_about_contents_is_not_believed() {
-    let world = World::new();
-    let mut master = world.master();
-    // The liar hangs under the master, so that the master is who fetches.
-    let control = world.raw(Role::Worker, "liar", &master).await;
-    let (to_liar, ..) = master.hears_up().await;
-    let bulk = world.dial(Role::Worker, "liar", &master, Kind::Bulk).await;
-    let truth = pattern(9, 3 << 20);
-    let announced = truth.len() as u64;
-    let liars = ContentStore::open(&world.dir.path().join("liar")).expect("a store");
-    let wanted = hold(&Arc::new(liars), &truth);
-    let liars = ContentStore::open(&world.dir.path().join("liar")).expect("a store");
-
-    type Lie = fn(&mut Vec<u8>) -> u64;
-    let lies: [(Lie, FetchEnd); 6] = [
-        (|_| 10, FetchEnd::Failed),
-        (|_| u64::MAX - 1, FetchEnd::Failed),
-        (|_| 1 << 63, FetchEnd::Failed),
-        (|_| ABSENT, FetchEnd::Absent),
-        (
-            |bytes| {
-                bytes[500] ^= 1;
-                3 << 20
-            },
-            FetchEnd::Failed,
-        ),
-        (
-            |bytes| {
-                bytes.truncate(1_000);
-                3 << 20
-            },
-            FetchEnd::Failed,
-        ),
-    ];
-    for (lie, how) in lies {
-        fetch_one(&master, to_liar, wanted, announced).await;
-        tell(
-            &bulk,
-            &liars,
-            lie,
-            hear_ends(&mut master, to_liar, &[wanted], how),
-        )
-        .await;
-        assert_eq!(master.store.contains(wanted), None);
-    }
-
-    fetch_one(&master, to_liar, wanted, announced).await;
-    let all = [wanted];
-    let heard = hear_ends(&mut master, to_liar, &all, FetchEnd::Held);
-    tell(&bulk, &liars, |_| 3 << 20, heard).await;
-    all_there(&master.store, &[truth]);
-    drop(control);
-}
-
-/// Answers every request for parts with a length and bytes that `lie` has made of the true ones, until `heard`.
-async fn tell(
-    bulk: &Link,
-    store: &ContentStore,
-    lie: fn(&mut Vec<u8>) -> u64,
-    heard: impl Future<Output = ()>,
-) {
-    let mut heard = std::pin::pin!(heard);
-    loop {
-        let (mut sending, mut receiving) = tokio::select! {
-            () = &mut heard => return,
-            stream = bulk.accept() => stream.expect("a request"),
-        };
-        let mut length = [0; 4];
-        receiving.read_exact(&mut length).await.expect("a length");
-        let mut request = vec![0; u32::from_le_bytes(length) as usize];
-        receiving.read_exact(&mut request).await.expect("a request");
-        let Some(Request::Parts { digest, groups }) = Request::decode(&request) else {
-            panic!("large contents are asked for in parts");
-        };
-        let range = |groups: &Groups| {
-            let first = u64::from(groups.first);
-            first..first + u64::from(groups.count)
-        };
-        let ranges: Vec<_> = groups.iter().map(range).collect();
-        let mut proving = store.prove(digest, &ranges).expect("it has the truth");
-        let mut bytes = proving.read(16 << 20).expect("readable");
-        let length = lie(&mut bytes);
-        // Whoever refuses a length or a part stops listening.
-        sending.write_all(&length.to_le_bytes()).await.ok();
-        sending.write_all(&bytes).await.ok();
-        sending.finish().ok();
     }
 }
 

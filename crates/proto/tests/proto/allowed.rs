@@ -105,7 +105,7 @@ fn the_page_about_the_wire_lists_every_kind_with_its_number_and_senders() {
 #[test]
 fn the_page_about_the_wire_gives_limits_their_values() {
     use muster_proto::limits::*;
-    let values: [(&str, u64); 18] = [
+    let values: [(&str, u64); 19] = [
         ("FRAME_BYTES_MAX", FRAME_BYTES_MAX as u64),
         ("BODY_BYTES_MAX", BODY_BYTES_MAX as u64),
         ("BATCH_MAX", BATCH_MAX as u64),
@@ -115,6 +115,7 @@ fn the_page_about_the_wire_gives_limits_their_values() {
         ("NAME_BYTES_MAX", NAME_BYTES_MAX as u64),
         ("HOST_BYTES_MAX", HOST_BYTES_MAX as u64),
         ("PATH_BYTES_MAX", PATH_BYTES_MAX as u64),
+        ("PART_BYTES_MAX", PART_BYTES_MAX as u64),
         ("WORDS_BYTES_MAX", WORDS_BYTES_MAX as u64),
         ("TEXT_BYTES_MAX", TEXT_BYTES_MAX as u64),
         ("ENVIRONMENT_MAX", ENVIRONMENT_MAX as u64),

@@ -4,10 +4,10 @@
 //! written that is not proved, so whoever finds a partial after a crash has only to look which groups still are.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,11 +18,13 @@ use blake3::Hash;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use muster_proto::Digest;
 use muster_proto::wire::bulk::GROUP_BYTES;
+use rustix::fs::OFlags;
 
 use super::proof::{GROUP_CHUNKS_LOG, PAIR_BYTES, PROOF_MODE, Shape};
 use super::taking::Taking;
 use super::writer::{is_ours, move_into};
-use super::{ContentError, ContentStore, Use};
+use super::{ContentError, ContentStore, Source, Use};
+use crate::own::Dir;
 
 /// Contents of which a part is here.
 ///
@@ -140,23 +142,15 @@ impl ContentStore {
     /// # Errors
     /// [`ContentError::Busy`] while another process receives them; the disk.
     pub fn partial(&self, shape: Shape) -> Result<Partial, ContentError> {
-        let (path, pairs_path) = self.partial_paths(shape);
-        let open = |path: &PathBuf| {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)
-        };
-        let contents = open(&path)?;
+        let dir = Dir::open(&self.partials())?;
+        let [name, pairs_name] = partial_names(shape.digest);
+        let contents = dir.open_own(&name)?;
         if !is_ours(&contents)? {
             return Err(ContentError::Busy {
                 digest: shape.digest,
             });
         }
-        let pairs = open(&pairs_path)?;
+        let pairs = dir.open_own(&pairs_name)?;
         let is_old = contents.metadata()?.len() == shape.bytes
             && pairs.metadata()?.len() == shape.pairs_bytes();
         if !is_old {
@@ -186,23 +180,23 @@ impl ContentStore {
             return Err(partial.wrong());
         }
         let shape = partial.shape;
-        let (path, pairs_path) = self.partial_paths(shape);
+        let [name, pairs_name] = partial_names(shape.digest);
         for (file, from, to, mode) in [
             (
                 &partial.pairs,
-                pairs_path,
+                pairs_name,
                 self.proof_path(shape.digest),
                 PROOF_MODE,
             ),
             (
                 &partial.contents,
-                path,
+                name,
                 self.path(shape.digest),
                 Use::Data.mode(),
             ),
         ] {
             file.set_permissions(Permissions::from_mode(mode))?;
-            move_into(&from, &to)?;
+            move_into(&self.partials().join(from), &to)?;
         }
         Ok(())
     }
@@ -212,12 +206,9 @@ impl ContentStore {
     /// # Errors
     /// When the directory refuses.
     pub fn abandon(&self, digest: Digest) -> Result<(), ContentError> {
-        let (path, pairs_path) = self.partial_paths(Shape { digest, bytes: 0 });
-        for path in [path, pairs_path] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                Ok(()) | Err(_) => {}
-            }
+        let dir = Dir::open(&self.partials())?;
+        for name in partial_names(digest) {
+            dir.remove(&name)?;
         }
         Ok(())
     }
@@ -225,7 +216,8 @@ impl ContentStore {
     /// Removes partial contents that nobody receives and to which nothing was added for `age`.
     pub(super) fn sweep_partial(&self, age: Duration) -> io::Result<u64> {
         let mut newest: BTreeMap<PathBuf, SystemTime> = BTreeMap::new();
-        for entry in fs::read_dir(self.partials())? {
+        let dir = Dir::open(&self.partials())?;
+        for entry in fs::read_dir(dir.path())? {
             let entry = entry?;
             let path = entry.path().with_extension("");
             let written = entry.metadata()?.modified()?;
@@ -235,10 +227,14 @@ impl ContentStore {
         let mut swept = 0;
         for (path, written) in newest {
             let is_old = written.elapsed().is_ok_and(|elapsed| elapsed > age);
-            let is_free = || match File::open(&path) {
-                Ok(file) => is_ours(&file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-                Err(error) => Err(error),
+            let is_free = || match Source::open(&path, OFlags::NOFOLLOW | OFlags::NONBLOCK) {
+                Ok(source) => is_ours(&source.file),
+                // Nobody receives what is no file, either.
+                Err(ContentError::NotAFile { .. }) => Ok(true),
+                Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    Ok(true)
+                }
+                Err(error) => Err(io::Error::other(error)),
             };
             if is_old && is_free()? {
                 fs::remove_file(path.with_extension(PAIRS)).ok();
@@ -248,12 +244,11 @@ impl ContentStore {
         }
         Ok(swept)
     }
+}
 
-    fn partial_paths(&self, shape: Shape) -> (PathBuf, PathBuf) {
-        let path = self.partials().join(shape.digest.to_string());
-        let pairs = path.with_extension(PAIRS);
-        (path, pairs)
-    }
+/// What the contents and the pairs are called.
+fn partial_names(digest: Digest) -> [String; 2] {
+    [digest.to_string(), format!("{digest}.{PAIRS}")]
 }
 
 pub(super) fn halves(pair: [u8; PAIR_BYTES]) -> (Hash, Hash) {

@@ -23,7 +23,7 @@ pub enum Placement {
 }
 
 /// What contents are to be at a path; a property of the name, not of the contents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
     /// To be read.
     Data,
@@ -68,10 +68,16 @@ impl ContentStore {
                     Use::Data => self.object(digest).map(drop)?,
                     Use::Program => self.make_program(digest)?,
                 }
-                Ok(fs::hard_link(&object, target)?)
+                fs::hard_link(&object, target)?;
             }
-            linked => Ok(linked?),
+            linked => linked?,
         }
+        if fs::symlink_metadata(target)?.is_file() {
+            return Ok(());
+        }
+        // Links are not followed here, but whoever finds one at the target would.
+        fs::remove_file(target)?;
+        Err(ContentError::Absent { digest })
     }
 
     /// Makes the variant of an object that may be executed.
@@ -98,13 +104,14 @@ impl ContentStore {
         })
     }
 
-    /// Opens an object.
+    /// Opens an object; what has its name and is no file is none.
     pub(super) fn object(&self, digest: Digest) -> Result<Source, ContentError> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match Source::open(&self.path(digest), flags) {
             Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
                 Err(ContentError::Absent { digest })
             }
+            Err(ContentError::NotAFile { .. }) => Err(ContentError::Absent { digest }),
             opened => opened,
         }
     }

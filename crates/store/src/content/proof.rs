@@ -20,10 +20,11 @@ use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges, TreeNode};
 use blake3::Hash;
 use muster_proto::Digest;
 use muster_proto::wire::bulk::GROUP_BYTES;
+use rustix::fs::OFlags;
 
 use super::partial::Partial;
 use super::writer::Draft;
-use super::{ContentError, ContentStore, READ_BYTES};
+use super::{ContentError, ContentStore, READ_BYTES, Source};
 
 /// Contents as a tree: their digest and their length, which a peer may have said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,10 +286,13 @@ impl ContentStore {
         let source = self.object(digest)?;
         let bytes = source.stamp.size;
         let shape = Shape { digest, bytes };
-        let pairs = match File::open(self.proof_path(digest)) {
-            Ok(pairs) => (pairs.metadata()?.len() == shape.pairs_bytes()).then_some(pairs),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let pairs = match Source::open(&self.proof_path(digest), flags) {
+            Ok(pairs) => (pairs.stamp.size == shape.pairs_bytes()).then_some(pairs.file),
+            // What else is there is replaced.
+            Err(ContentError::NotAFile { .. }) => None,
+            Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
         };
         Ok((source.file, shape, pairs))
     }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::*;
 
+mod hostile;
 mod parts;
 
 #[test]

@@ -1,15 +1,18 @@
 //! Contents on their way into the store.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::ffi::OsStr;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use muster_proto::Digest;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat, renameat};
+use rustix::io::Errno;
 
 use super::error::ContentError;
 use super::{ContentStore, Use};
+use crate::own::Dir;
 
 /// Contents being received: hashed as they are written, visible only when whole and verified.
 ///
@@ -87,27 +90,23 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn create(drafts: &Path) -> io::Result<Self> {
+        let dir = Dir::open(drafts)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         loop {
-            let path = fresh_path(drafts)?;
-            let made = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path);
-            match made {
+            let name = fresh_name()?;
+            match openat(&dir, &name, flags, Mode::RUSR | Mode::WUSR).map(File::from) {
                 Ok(file) if is_ours(&file)? => {
                     return Ok(Self {
                         file,
-                        path,
+                        path: drafts.join(name),
                         is_published: false,
                     });
                 }
                 // A sweeper came between the making and the locking.
                 Ok(_) => {}
                 // A process of this number, perhaps in another namespace, had the name.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -140,16 +139,29 @@ impl Draft {
     }
 }
 
-/// Moves a file to its place in the store, making the directory it belongs in.
+/// Moves a file to its place in the store, making the directory it belongs in, which is no link.
 pub(super) fn move_into(path: &Path, target: &Path) -> io::Result<()> {
-    let Err(error) = std::fs::rename(path, target) else {
-        return Ok(());
+    let [top, dir, name] = fanned(target)?;
+    let top = Dir::open(top.as_ref())?;
+    let dir = match top.enter(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => top.make(dir)?,
+        opened => opened?,
     };
-    let Some(dir) = target.parent().filter(|dir| !dir.exists()) else {
-        return Err(error);
-    };
-    std::fs::create_dir_all(dir)?;
-    std::fs::rename(path, target)
+    Ok(renameat(CWD, path, &dir, name)?)
+}
+
+/// The path of a file of the store taken apart: the path of what is fanned out, the directory of its digit, its name.
+pub(super) fn fanned(path: &Path) -> io::Result<[&OsStr; 3]> {
+    let dir = path.parent();
+    let parts = [
+        dir.and_then(Path::parent).map(Path::as_os_str),
+        dir.and_then(Path::file_name),
+        path.file_name(),
+    ];
+    match parts {
+        [Some(top), Some(dir), Some(name)] => Ok([top, dir, name]),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 impl Drop for Draft {
@@ -164,20 +176,22 @@ impl Drop for Draft {
 /// Removes the drafts whose makers are dead, and returns how many.
 pub(super) fn sweep(drafts: &Path) -> io::Result<u64> {
     let mut swept = 0;
-    for entry in std::fs::read_dir(drafts)? {
+    let dir = Dir::open(drafts)?;
+    for entry in std::fs::read_dir(dir.path())? {
         let entry = entry?;
         if !entry.file_type()?.is_file() {
             continue;
         }
-        match File::open(entry.path()) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match openat(&dir, entry.file_name(), flags, Mode::empty()).map(File::from) {
             Ok(file) if is_ours(&file)? => {
                 std::fs::remove_file(entry.path())?;
                 swept += 1;
             }
             Ok(_) => {}
             // Published or dropped in the meantime.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(swept)
@@ -186,12 +200,16 @@ pub(super) fn sweep(drafts: &Path) -> io::Result<u64> {
 /// A path among the drafts that nobody uses: the store is shared by processes whose numbers may be equal, since
 /// each may be the first of a namespace of its own, so only chance keeps them apart.
 pub(super) fn fresh_path(drafts: &Path) -> io::Result<PathBuf> {
+    Ok(drafts.join(fresh_name()?))
+}
+
+fn fresh_name() -> io::Result<String> {
     let mut name = [0; 16];
     let drawn = rustix::rand::getrandom(&mut name, rustix::rand::GetRandomFlags::empty())?;
     if drawn < name.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(drafts.join(format!("{:032x}", u128::from_le_bytes(name))))
+    Ok(format!("{:032x}", u128::from_le_bytes(name)))
 }
 
 /// Locks a file if nobody has; false if somebody has, or if it has lost its name.

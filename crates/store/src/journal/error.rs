@@ -90,6 +90,7 @@ impl JournalError {
     pub(super) fn locked(dir: PathBuf, error: LockError) -> Self {
         match error {
             LockError::Held { by } => Self::Locked { dir, by },
+            LockError::NotAFile { .. } => io::Error::other(error).into(),
             LockError::Disk(error) => error.into(),
         }
     }

@@ -132,29 +132,41 @@ fn a_store_file_is_out_of_reach_of_the_task_that_reads_it() {
 fn what_a_task_writes_into_an_input_reaches_no_other_task() {
     let world = World::new("spoiled");
     let mut warden = world.warden(0);
-    let large = "bad".repeat(100_000);
-    let (small, large) = (world.input("small", "good"), world.input("large", &large));
-    let mut run = sh("chmod u+w small large; echo more >> small; echo more >> large");
-    run.inputs = vec![small.clone(), large.clone()];
-    let ended = warden.run(&run);
-    assert_eq!(ended.end, End::Exited(0));
-    assert!(world.store.contains(small.file.digest).is_some());
-    let intact = world
-        .store
-        .verify(large.file.digest)
-        .expect("it can be read");
-    if rustix::process::geteuid().is_root() {
-        assert!(
-            intact && ended.spoiled.is_empty(),
-            "root gets copies of everything"
-        );
-    } else {
-        assert_eq!(
-            ended.spoiled,
-            [large.file.digest],
-            "the link's file is gone"
-        );
-        assert!(world.store.contains(large.file.digest).is_none());
+    let is_root = rustix::process::geteuid().is_root();
+    let contents = "bad".repeat(100_000);
+    let small = world.input("small", "good");
+    for (script, executable) in [
+        ("echo more >> large", false),
+        ("echo more >> large; rm large", false),
+        ("echo more >> large; mv large elsewhere", false),
+        (
+            "echo bad | dd of=large conv=notrunc; touch -d 2001-01-01 large; chmod 444 large",
+            false,
+        ),
+        ("echo more >> large", true),
+    ] {
+        let large = world.input("large", &contents);
+        let mut run = sh(&format!(
+            "chmod u+w small large; echo more >> small; {script}"
+        ));
+        run.inputs = vec![small.clone(), large.clone()];
+        run.inputs[1].form = if executable {
+            Form::Program
+        } else {
+            Form::Data
+        };
+        let ended = warden.run(&run);
+        assert_eq!(ended.end, End::Exited(0), "{script}");
+        assert!(world.store.contains(small.file.digest).is_some());
+        let held = world.store.contains(large.file.digest).is_some();
+        if is_root {
+            let intact = world.store.verify(large.file.digest);
+            assert!(held && intact.expect("it can be read"), "{script}");
+            assert_eq!(ended.spoiled, [], "root gets copies of everything");
+        } else {
+            assert_eq!(ended.spoiled, [large.file.digest], "{script}");
+            assert!(!held, "the link's file is gone: {script}");
+        }
     }
     world.close();
 }
