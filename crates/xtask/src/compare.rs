@@ -15,14 +15,14 @@ use crate::{cargo, numbers};
 
 mod bare;
 mod hyperqueue;
-mod muster;
+pub(crate) mod muster;
 mod table;
-mod work_queue;
+pub(crate) mod work_queue;
 
 const ROUNDS: usize = 3;
 
 /// What every contender is given.
-struct Course {
+pub(crate) struct Course {
     tasks: u64,
     workers: u64,
     /// A folder below the target directory for whatever a contender writes.
