@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use muster_benches::{ns_each, shortest};
 use muster_proto::outcome::{End, Measured, Ran, Report, Stream};
-use muster_proto::task::{FileRef, InputFile, TaskBody, Words};
+use muster_proto::task::{FileRef, Form, InputFile, TaskBody, Words};
 use muster_proto::wire::{Assign, Assigned, Frame, HEADER_BYTES, Header, Reports};
 use muster_proto::{Digest, Epoch, MasterId, RelPath, Span, TaskId, TemplateId, Try};
 
@@ -82,7 +82,7 @@ fn body() -> Result<TaskBody> {
             digest: Digest([7; 32]),
             bytes: 2 << 20,
         },
-        executable: false,
+        form: Form::Data,
     };
     Ok(TaskBody {
         words: Words::new(&["convert", "photos/p0001.jpg", "p0001.png"])?,

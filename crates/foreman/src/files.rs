@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_proto::machine::{FetchEnd, Output};
+use muster_proto::machine::{FetchEnd, Gate, Output};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Stream};
 use muster_proto::{Digest, LinkId, Role, TaskKey, Time};
 use muster_sched::Arrival;
@@ -23,10 +23,18 @@ impl Foreman {
         if !self.by_link.contains_key(&link) {
             return self.output_fetched(link, digest, end, out);
         }
+        self.is_full = end == FetchEnd::Unkept;
+        if self.is_full {
+            self.narrow();
+        }
         match self.cache.fetched(link, digest, end) {
-            Arrival::Held(tasks) => tasks
-                .into_iter()
-                .for_each(|key| self.input_arrived(now, key)),
+            Arrival::Held(tasks) => {
+                let bytes = self.cache.bytes_of(digest).unwrap_or_default();
+                self.admission.widen(self.cache.bytes_needed(), bytes);
+                tasks
+                    .into_iter()
+                    .for_each(|key| self.input_arrived(now, key));
+            }
             Arrival::Again(ahead) => {
                 self.stalled(ahead);
                 if let Some(bytes) = self.cache.bytes_of(digest) {
@@ -49,10 +57,19 @@ impl Foreman {
             }
             Arrival::Nobody => {}
         }
+        if self.is_full && self.cache.bytes_of(digest).is_none() {
+            // What has come of it takes room for nothing.
+            let gate = Gate::Durable(self.lsn);
+            out.push(Output::Forget { digest, gate });
+        }
     }
 
     /// A file has begun to arrive, and is served on from now: the tasks that wait for it need not wait for its end.
     pub(crate) fn passes(&mut self, now: Time, digest: Digest) {
+        if self.admission.is_narrow() {
+            // Whether its end will find room is not sure.
+            return;
+        }
         for key in self.cache.passes(digest) {
             self.input_arrived(now, key);
         }
@@ -67,7 +84,7 @@ impl Foreman {
                     *stage = Stage::Staging { missing: 1 };
                     self.sched.forget(key);
                 }
-                Some(Stage::Leased { .. } | Stage::Arriving) | None => {}
+                Some(Stage::Parked | Stage::Leased { .. } | Stage::Arriving) | None => {}
             }
         }
     }
@@ -140,7 +157,7 @@ impl Foreman {
                 };
                 self.report(key, round, End::Ran(Arc::new(ran)));
             }
-            (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => {
+            (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Unkept | FetchEnd::Held, _) => {
                 self.lose(key, Loss::NotStaged)
             }
         }

@@ -8,11 +8,9 @@ use muster_proto::machine::{Gate, Output};
 use muster_proto::outcome::{End, Loss};
 use muster_proto::task::{InputFile, TaskBody, Template};
 use muster_proto::wire::{Assign, Assigned, Frame};
-use muster_proto::{
-    Attempt, Digest, LinkId, MasterId, Peer, Resources, TaskKey, TemplateId, Time, Try,
-};
+use muster_proto::{Attempt, Digest, MasterId, Peer, Resources, TaskKey, TemplateId, Time, Try};
 use muster_sched::cache::inputs;
-use muster_sched::{ChildId, ClassId, ClassSpec, Files, Placed, Want, Where};
+use muster_sched::{ChildId, ClassId, ClassSpec, Files, Placed, Where};
 use rustc_hash::FxHashMap;
 
 use crate::{Effect, Event, Foreman};
@@ -46,6 +44,16 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// What it has in common with others.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// What is its own.
+    pub fn body(&self) -> &TaskBody {
+        &self.body
+    }
+
     /// The first input with these contents.
     pub fn input(&self, digest: Digest) -> Option<&InputFile> {
         inputs(&self.template, &self.body).remove(&digest)
@@ -55,6 +63,8 @@ impl Order {
 /// Where a lease stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Its inputs are not asked for: the disk is full.
+    Parked,
     /// Inputs are on their way to the site.
     Staging { missing: u32 },
     /// In the scheduler's queue.
@@ -79,7 +89,6 @@ impl Foreman {
     pub(crate) fn lease(
         &mut self,
         now: Time,
-        link: LinkId,
         master: MasterId,
         task: Assigned,
         out: &mut Vec<Effect>,
@@ -104,21 +113,8 @@ impl Foreman {
         let Some(template) = template else {
             return self.report(key, round, End::Lost(Loss::Forgotten));
         };
-        let mut missing = 0;
-        for (digest, input) in inputs(&template, &body) {
-            match self.cache.want(key, input.file, Some(link)) {
-                Want::Held => continue,
-                Want::Coming => {}
-                Want::Fetch => out.push(Output::Fetch {
-                    link,
-                    digest,
-                    bytes: input.file.bytes,
-                }),
-            }
-            missing += 1;
-        }
         let order = Some(Order { id, template, body });
-        let stage = Stage::Staging { missing };
+        let stage = Stage::Parked;
         self.leases.insert(
             key,
             Lease {
@@ -128,9 +124,7 @@ impl Foreman {
                 stage,
             },
         );
-        if missing == 0 {
-            self.staged(now, key);
-        }
+        self.admit_or_park(now, key, out);
     }
 
     /// All inputs of a lease are at the site: it may be placed.
@@ -290,7 +284,9 @@ impl Foreman {
     pub(crate) fn drop_lease(&mut self, key: TaskKey) {
         let child = match self.leases.get(&key).map(|lease| &lease.stage) {
             Some(Stage::Leased { child }) => Some(*child),
-            Some(Stage::Staging { .. } | Stage::Ready | Stage::Arriving) | None => None,
+            Some(Stage::Parked | Stage::Staging { .. } | Stage::Ready | Stage::Arriving) | None => {
+                None
+            }
         };
         self.sched.forget(key);
         if let Some(lease) = self.end_lease(key)
@@ -310,7 +306,10 @@ impl Foreman {
     pub(crate) fn end_lease(&mut self, key: TaskKey) -> Option<Lease> {
         self.sched.lost(key);
         let lease = self.leases.remove(&key)?;
-        if let Some(order) = &lease.order {
+        self.admission.forget(key);
+        if let Some(order) = &lease.order
+            && lease.stage != Stage::Parked
+        {
             for digest in inputs(&order.template, &order.body).into_keys() {
                 self.cache.release(key, digest);
             }
@@ -363,7 +362,9 @@ impl Foreman {
         let leased = self.sched.lease(key);
         match lease.stage {
             Stage::Leased { child } => assert_eq!(leased, Some(child), "{key} is leased"),
-            Stage::Staging { .. } | Stage::Ready => assert_eq!(leased, None, "{key} is not leased"),
+            Stage::Parked | Stage::Staging { .. } | Stage::Ready => {
+                assert_eq!(leased, None, "{key} is not leased")
+            }
             Stage::Arriving => {
                 let attempt = Attempt {
                     key,

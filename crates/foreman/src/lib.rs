@@ -10,6 +10,7 @@
 //!
 //! Foremen stand under foremen to any depth: nothing here asks whether a superior is a master.
 
+mod admission;
 mod event;
 mod files;
 mod leases;
@@ -33,6 +34,7 @@ use muster_proto::wire::{CloseCode, Frame, Offer, Subject};
 use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Time};
 use muster_sched::{Cache, Crew, Gates, Linger, Outbox, Sched, Views};
 
+use crate::admission::Admission;
 use crate::leases::Leases;
 use crate::offers::Offers;
 use crate::results::{Arriving, Fetches};
@@ -82,6 +84,9 @@ pub struct Foreman {
     attempts: u64,
     /// What people ask.
     views: Views,
+    /// Whether the disk had no room for what came last.
+    is_full: bool,
+    admission: Admission,
     leaving: bool,
     /// Whether the next tick has something to hand out.
     stirred: bool,
@@ -130,6 +135,8 @@ impl Foreman {
             losses: BTreeMap::new(),
             attempts: 0,
             views: Views::default(),
+            is_full: false,
+            admission: Admission::default(),
             leaving: false,
             stirred: true,
         }
@@ -165,6 +172,7 @@ impl Foreman {
         self.stirred = false;
         self.expire(now, out);
         self.give_up_stragglers(now);
+        self.admit(now, out);
         if !self.leaving {
             self.place(now, PLACEMENTS_PER_CALL_MAX, out);
         }
@@ -179,7 +187,11 @@ impl Foreman {
         );
         // After the reports: a result that has just come is not missed by the inventory that follows it.
         self.settle(now, out);
-        for digest in self.cache.evict() {
+        let evicted = match self.is_full {
+            true => self.cache.squeeze(),
+            false => self.cache.evict(),
+        };
+        for digest in evicted {
             out.push(Output::Forget {
                 digest,
                 gate: Gate::Durable(self.lsn),

@@ -261,6 +261,7 @@ impl Foreman {
         };
         match end {
             FetchEnd::Held => {
+                self.is_full = false;
                 let bytes = fetch.bytes;
                 let file = FileRef { digest, bytes };
                 for attempt in fetch.attempts {
@@ -270,8 +271,12 @@ impl Foreman {
                 self.cache.insert(file);
                 self.cache.unpin(digest);
             }
-            FetchEnd::Failed if fetch.tries + 1 < TRIES_MAX => {
-                fetch.tries += 1;
+            FetchEnd::Failed | FetchEnd::Unkept
+                if end == FetchEnd::Unkept || fetch.tries + 1 < TRIES_MAX =>
+            {
+                // The result is safe where it is; it waits there until there is room.
+                self.is_full = end == FetchEnd::Unkept;
+                fetch.tries += u8::from(end == FetchEnd::Failed);
                 out.push(Output::Fetch {
                     link,
                     digest,
@@ -279,7 +284,7 @@ impl Foreman {
                 });
                 self.fetches.insert((link, digest), fetch);
             }
-            FetchEnd::Failed | FetchEnd::Absent => {
+            FetchEnd::Failed | FetchEnd::Unkept | FetchEnd::Absent => {
                 fetch
                     .attempts
                     .into_iter()

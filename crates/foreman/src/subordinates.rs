@@ -121,7 +121,7 @@ impl Foreman {
         {
             Some((Stage::Leased { child: c }, _)) => *c == child,
             Some((Stage::Arriving, round)) => !self.arriving.contains_key(&Attempt { key, round }),
-            Some((Stage::Staging { .. } | Stage::Ready, _)) | None => false,
+            Some((Stage::Parked | Stage::Staging { .. } | Stage::Ready, _)) | None => false,
         };
         if held {
             self.lose(key, loss);

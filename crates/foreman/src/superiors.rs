@@ -161,7 +161,7 @@ impl Foreman {
             self.report_held(link, &peer, out);
         }
         for task in tasks {
-            self.lease(now, link, master, task, out);
+            self.lease(now, master, task, out);
         }
     }
 

@@ -72,6 +72,7 @@ impl Foreman {
             .settling
             .iter()
             .map(Settling::note)
+            .chain(self.is_full.then(no_room))
             .chain(missing)
             .collect();
         StatusReply {
@@ -113,4 +114,8 @@ impl Foreman {
         });
         above.chain(below).collect()
     }
+}
+
+fn no_room() -> String {
+    "the disk is full or fails: files wait where they are until there is room".to_owned()
 }

@@ -26,6 +26,8 @@ pub(crate) type Fetches = BTreeMap<Wanted, Fetch>;
 pub(crate) struct Fetch {
     bytes: u64,
     tries: u8,
+    /// Whether the disk had no room for it when it was last tried.
+    pub(crate) is_unkept: bool,
     tasks: BTreeSet<TaskId>,
 }
 
@@ -172,6 +174,7 @@ impl Master {
                 Fetch {
                     bytes,
                     tries: 0,
+                    is_unkept: false,
                     tasks: BTreeSet::new(),
                 }
             });
@@ -290,8 +293,12 @@ impl Master {
                     .collect();
                 self.account(now, done, out);
             }
-            FetchEnd::Failed if fetch.tries + 1 < TRIES_MAX => {
-                fetch.tries += 1;
+            FetchEnd::Failed | FetchEnd::Unkept
+                if end == FetchEnd::Unkept || fetch.tries + 1 < TRIES_MAX =>
+            {
+                // The result is safe where it is; it waits there until there is room.
+                fetch.is_unkept = end == FetchEnd::Unkept;
+                fetch.tries += u8::from(end == FetchEnd::Failed);
                 out.push(Output::Fetch {
                     link,
                     digest,
@@ -299,7 +306,7 @@ impl Master {
                 });
                 self.fetches.insert((link, digest), fetch);
             }
-            FetchEnd::Failed | FetchEnd::Absent => {
+            FetchEnd::Failed | FetchEnd::Unkept | FetchEnd::Absent => {
                 for task in fetch.tasks {
                     self.give_up_result(now, (link, digest), task, out);
                 }

@@ -42,6 +42,18 @@ impl Master {
         }
     }
 
+    /// What is said while the disk has no room for results.
+    fn no_room(&self) -> Option<String> {
+        let unkept = self
+            .fetches
+            .values()
+            .filter(|fetch| fetch.is_unkept)
+            .count();
+        (unkept > 0).then(|| {
+            format!("the disk is full or fails: {unkept} file(s) of results wait where they are until there is room")
+        })
+    }
+
     fn explain_file(&self, digest: Digest) -> String {
         match self.book.references(digest) {
             0 => "this master: nothing that has not ended needs it".to_owned(),
@@ -71,6 +83,7 @@ impl Master {
             .recovery
             .iter()
             .map(Recovery::note)
+            .chain(self.no_room())
             .chain(missing)
             .collect();
         StatusReply {

@@ -119,8 +119,11 @@ pub enum FetchEnd {
     Held,
     /// The other end does not have them.
     Absent,
-    /// They did not arrive: the link, the disk or the contents failed; worth another try.
+    /// They did not arrive: the link or the contents failed; worth another try.
     Failed,
+    /// They could not be kept: the own disk is full or fails. Worth another try for as long as they are wanted; a driver
+    /// says so once a second at most.
+    Unkept,
 }
 
 /// What a brain of the chain wants done; `E` is its journal's record, `C` what only its role asks for.

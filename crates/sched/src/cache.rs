@@ -30,6 +30,8 @@ pub struct Cache {
     /// Held files that nothing pins, least recently used first.
     idle: BTreeSet<(u64, Digest)>,
     bytes_held: u64,
+    /// Of files that something pins, here or not.
+    bytes_needed: u64,
     bytes_max: u64,
     clock: u64,
     /// What has happened; what is here is counted when somebody asks.
@@ -123,6 +125,7 @@ impl Cache {
             files: BTreeMap::new(),
             idle: BTreeSet::new(),
             bytes_held: 0,
+            bytes_needed: 0,
             bytes_max,
             clock: 0,
             counts: CacheStatus::default(),
@@ -142,6 +145,9 @@ impl Cache {
             ..Entry::held(file.bytes)
         });
         let is_first = entry.pins == 0;
+        if is_first {
+            self.bytes_needed += entry.bytes;
+        }
         entry.pins += 1;
         entry.wanted += 1;
         self.counts.wanted += 1;
@@ -230,7 +236,12 @@ impl Cache {
                 self.counts.fetches += 1;
                 Arrival::Again(coming.stall())
             }
-            FetchEnd::Failed | FetchEnd::Absent => {
+            FetchEnd::Unkept if entry.pins > 0 => {
+                entry.fetches += 1;
+                self.counts.fetches += 1;
+                Arrival::Again(coming.stall())
+            }
+            FetchEnd::Failed | FetchEnd::Unkept | FetchEnd::Absent => {
                 coming.stall();
                 let told = std::mem::take(coming).waiting.into_iter().collect();
                 if entry.pins == 0 {
@@ -286,6 +297,9 @@ impl Cache {
         let entry = self.files.entry(file.digest);
         let entry = entry.or_insert_with(|| Entry::held(file.bytes));
         entry.pins += 1;
+        if entry.pins == 1 {
+            self.bytes_needed += entry.bytes;
+        }
         match &mut entry.state {
             State::Held if entry.pins == 1 => {
                 if !self.idle.remove(&(entry.used, file.digest)) {
@@ -325,6 +339,9 @@ impl Cache {
         let Some(entry) = self.files.get_mut(&digest) else {
             return;
         };
+        if entry.pins == 1 {
+            self.bytes_needed -= entry.bytes;
+        }
         entry.pins = entry.pins.saturating_sub(1);
         if entry.pins > 0 {
             return;
@@ -354,6 +371,24 @@ impl Cache {
             evicted.push(digest);
         }
         evicted
+    }
+
+    /// Gives up every file that nothing needs, because the disk is full; they are gone from the index.
+    pub fn squeeze(&mut self) -> Vec<Digest> {
+        let bytes_max = std::mem::take(&mut self.bytes_max);
+        let evicted = self.evict();
+        self.bytes_max = bytes_max;
+        evicted
+    }
+
+    /// Bytes of the files that something needs, here or not.
+    pub fn bytes_needed(&self) -> u64 {
+        self.bytes_needed
+    }
+
+    /// Whether something needs the file already.
+    pub fn needs(&self, digest: Digest) -> bool {
+        self.files.get(&digest).is_some_and(|entry| entry.pins > 0)
     }
 
     /// The length of a file that is here or coming.
@@ -420,6 +455,12 @@ impl Cache {
             held.map(|entry| entry.bytes).sum::<u64>(),
             self.bytes_held,
             "the bytes held are those of the files"
+        );
+        let needed = self.files.values().filter(|entry| entry.pins > 0);
+        assert_eq!(
+            needed.map(|entry| entry.bytes).sum::<u64>(),
+            self.bytes_needed,
+            "the bytes needed are those of pinned files"
         );
         for (digest, entry) in &self.files {
             let idle = self.idle.contains(&(entry.used, *digest));

@@ -253,7 +253,7 @@ impl User {
             return;
         };
         match end {
-            FetchEnd::Failed => out.push(Output::Fetch {
+            FetchEnd::Failed | FetchEnd::Unkept => out.push(Output::Fetch {
                 link,
                 digest,
                 bytes,

@@ -83,6 +83,8 @@ pub struct Layout {
     pub stopwatch: Option<fn() -> u64>,
     /// Chances in a thousand that a fetch fails for no reason.
     pub fetch_fails_permille: u64,
+    /// Chances in a thousand that the disk has no room for what was fetched.
+    pub unkept_permille: u64,
     /// Bytes per second of one transfer.
     pub bulk_bytes_per_s: u64,
     /// Contents of more bytes are served on while they arrive.
@@ -127,6 +129,7 @@ impl Default for Layout {
             programs: Vec::new(),
             stopwatch: None,
             fetch_fails_permille: 0,
+            unkept_permille: 0,
             bulk_bytes_per_s: 100_000_000,
             passes_above_bytes: 1 << 20,
             loss_permille: 0,

@@ -14,7 +14,7 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side};
+use muster_proto::machine::{Deadline, FetchEnd, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, Stream};
 use muster_proto::task::{FileRef, InputFile, OutputFile, Words};
 use muster_proto::wire::{CloseCode, Frame, LinkStatus, Offer, StatusReply, TaskCounts};
@@ -150,6 +150,10 @@ pub struct Worker {
     /// Results that the superior has not acknowledged.
     results: BTreeMap<Attempt, Arc<Ran>>,
     cache: Cache,
+    /// How many may run at once although there is room for more: the disk was full.
+    at_once: usize,
+    /// Nothing begins before: the disk was full although nothing else ran.
+    full_until: Time,
     arrivals: u64,
     accepted: u64,
     outbox: Outbox,
@@ -171,6 +175,8 @@ impl Worker {
             waiting: BTreeSet::new(),
             runs: Runs::new(config.shape),
             results: BTreeMap::new(),
+            at_once: usize::MAX,
+            full_until: Time(0),
             cache: Cache::new(config.cache_bytes_max, files),
             arrivals: 0,
             accepted: 0,
@@ -333,10 +339,21 @@ impl Worker {
         &mut self,
         link: LinkId,
         digest: muster_proto::Digest,
-        end: muster_proto::machine::FetchEnd,
+        end: FetchEnd,
         out: &mut Vec<Effect>,
     ) {
-        match self.cache.fetched(link, digest, end) {
+        if end == FetchEnd::Unkept {
+            for digest in self.cache.squeeze() {
+                let gate = Gate::Now;
+                out.push(Output::Forget { digest, gate });
+            }
+        }
+        // When a run ends there may be room; without any, another worker may have it.
+        let counted = match end {
+            FetchEnd::Unkept if self.runs.is_empty() => FetchEnd::Failed,
+            FetchEnd::Held | FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Unkept => end,
+        };
+        match self.cache.fetched(link, digest, counted) {
             Arrival::Held(tasks) => tasks.into_iter().for_each(|key| self.input_arrived(key)),
             Arrival::Again(_) => {
                 if let Some(bytes) = self.cache.bytes_of(digest) {
@@ -433,7 +450,13 @@ impl Machine for Worker {
             at: Time(0),
             why: "a turn has something to hand out",
         });
-        stirred.or(self.linger.deadline())
+        let is_held_up = self.full_until > Time(0) && !self.waiting.is_empty();
+        let full = is_held_up.then_some(Deadline {
+            at: self.full_until,
+            why: "a full disk may have room again",
+        });
+        let deadlines = [stirred.or(self.linger.deadline()), full];
+        deadlines.into_iter().flatten().min()
     }
 
     fn check(&self) {

@@ -7,7 +7,7 @@ use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RESULTS_HELD_MAX}
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Ran};
 use muster_proto::task::{Command, TaskBody, Template};
-use muster_proto::{Attempt, Digest, LinkId, Resources, Role, TaskKey, Time, Try};
+use muster_proto::{Attempt, Digest, LinkId, Resources, Role, Span, TaskKey, Time, Try};
 use muster_sched::Want;
 use muster_sched::cache::inputs;
 
@@ -44,6 +44,9 @@ enum Stage {
     /// It runs, or is next in line to.
     Running { run: RunId },
 }
+
+/// How long nothing begins when the disk was full although nothing else ran.
+const FULL_PAUSE: Span = Span::secs(1);
 
 impl Worker {
     /// Takes an attempt; an earlier one of the same task is given up for it.
@@ -127,6 +130,7 @@ impl Worker {
                 let report = RunReport::nothing(Err(Failure::InputMissing(name)));
                 self.report_run(attempt, report);
             }
+            (FetchEnd::Unkept, _) => self.report(attempt, End::Lost(Loss::NoSpace)),
             (FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Held, _) => {
                 self.report(attempt, End::Lost(Loss::NotStaged));
             }
@@ -169,7 +173,18 @@ impl Worker {
     }
 
     fn begin(&mut self, now: Time, out: &mut Vec<Effect>) {
-        let (mut free, mut places) = (self.runs.free(), self.runs.room());
+        if self.runs.is_empty() && self.waiting.is_empty() {
+            self.at_once = usize::MAX;
+        }
+        if now < self.full_until {
+            return;
+        }
+        self.full_until = Time(0);
+        let room = match self.at_once {
+            usize::MAX => usize::MAX,
+            at_once => at_once.saturating_sub(self.runs.under_way()),
+        };
+        let (mut free, mut places) = (self.runs.free(), self.runs.room().min(room));
         let (mut chosen, mut passed) = (Vec::new(), 0);
         for entry in &self.waiting {
             let Some(held) = self.tasks.get(&entry.2) else {
@@ -264,6 +279,20 @@ impl Worker {
             let entry = held.entry(key);
             self.waiting.insert(entry);
             return;
+        }
+        let others = self.runs.under_way();
+        if let RunEnd::Lost(Loss::NoSpace) = end
+            && others > 0
+        {
+            // The disk holds fewer at once than there are cores for; this one goes on when there is room again.
+            self.at_once = others;
+            held.stage = Stage::Waiting;
+            let entry = held.entry(key);
+            self.waiting.insert(entry);
+            return;
+        }
+        if let RunEnd::Lost(Loss::NoSpace) = end {
+            self.full_until = now + FULL_PAUSE;
         }
         self.end_task(key);
         match end {

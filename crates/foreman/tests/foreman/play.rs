@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster_foreman::{Config, Effect, Event, Foreman};
 use muster_proto::machine::{FetchEnd, Gate, Input, Machine, Output, Record, Side};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Ran, Report, ReturnedFile, Stream};
-use muster_proto::task::{Command, FileRef, InputFile, Policy, TaskBody, Template, Words};
+use muster_proto::task::{Command, FileRef, Form, InputFile, Policy, TaskBody, Template, Words};
 use muster_proto::wire::{
     Ack, Assign, Assigned, Cancel, CloseCode, Frame, Held, Inventory, Offer, Reports,
 };
@@ -26,6 +26,7 @@ pub struct Play {
     pub journal: Vec<Event>,
     sent: Vec<(LinkId, Frame, Gate)>,
     pub fetches: Vec<(LinkId, Digest)>,
+    pub forgotten: Vec<Digest>,
     pub closed: Vec<(LinkId, CloseCode)>,
     links: u32,
 }
@@ -47,6 +48,7 @@ impl Play {
             journal,
             sent: Vec::new(),
             fetches: Vec::new(),
+            forgotten: Vec::new(),
             closed: Vec::new(),
             links: 0,
         }
@@ -86,7 +88,7 @@ impl Play {
                     self.sent.push((link, frame, gate));
                 }
                 Output::Fetch { link, digest, .. } => self.fetches.push((link, digest)),
-                Output::Forget { .. } => {}
+                Output::Forget { digest, .. } => self.forgotten.push(digest),
                 Output::Close { link, code } => self.closed.push((link, code)),
                 Output::Local(never) => match never {},
             }
@@ -326,7 +328,7 @@ fn input(n: u8) -> InputFile {
             digest: digest(n),
             bytes: 10,
         },
-        executable: false,
+        form: Form::Data,
     }
 }
 

@@ -398,6 +398,63 @@ fn what_went_ahead_of_a_file_that_never_comes_is_lost_unless_it_runs() {
     assert!(play.foreman.is_idle());
 }
 
+/// X7.
+#[test]
+fn on_a_full_disk_inputs_come_one_after_the_other() {
+    let (mut play, master, worker) = site(2);
+    play.assigns(master, (MASTER, 1), &[first(1)], &[7]);
+    play.assigns(master, (MASTER, 2), &[first(2)], &[8]);
+    play.fetched(master, 7, FetchEnd::Unkept);
+    play.fetched(master, 8, FetchEnd::Unkept);
+    assert_eq!(
+        play.forgotten,
+        [digest(8)],
+        "what has come of it takes room"
+    );
+    let wanted = |play: &mut Play| std::mem::take(&mut play.fetches);
+    assert_eq!(
+        wanted(&mut play),
+        [
+            (master, digest(7)),
+            (master, digest(8)),
+            (master, digest(7))
+        ]
+    );
+    play.begins(7);
+    assert_eq!(
+        digest_of(&play.said(worker)).assigned,
+        [],
+        "nothing goes ahead now"
+    );
+    play.fetched(master, 7, FetchEnd::Held);
+    assert_eq!(
+        wanted(&mut play),
+        [(master, digest(8))],
+        "there is room after all"
+    );
+    assert_eq!(digest_of(&play.said(worker)).assigned, [first(1)]);
+    play.fetched(master, 8, FetchEnd::Held);
+    assert_eq!(digest_of(&play.said(worker)).assigned, [first(2)]);
+}
+
+/// M6, at a foreman: a result is safe at its worker until there is room.
+#[test]
+fn a_result_that_finds_no_room_is_not_lost() {
+    let (mut play, master, worker) = site(1);
+    play.assigns(master, (MASTER, 1), &[first(1)], &[]);
+    play.brings(worker, first(1), &[5]);
+    for _ in 0..9 {
+        play.fetched(worker, 5, FetchEnd::Unkept);
+    }
+    play.said(master);
+    play.hear(master, muster_proto::wire::Status {});
+    play.tick();
+    let said = play.said(master);
+    assert!(format!("{said:?}").contains("the disk is full"), "{said:?}");
+    play.fetched(worker, 5, FetchEnd::Held);
+    assert_eq!(digest_of(&play.said(master)).ran, [first(1)]);
+}
+
 #[test]
 fn a_foreman_that_lost_its_spool_refuses_results_of_masters_it_does_not_know() {
     let (mut play, master, worker) = site(1);

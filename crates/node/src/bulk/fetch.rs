@@ -172,7 +172,10 @@ impl Order<'_> {
             Kept::Wrong => {
                 tracing::warn!(%digest, "contents that arrived are not what their digest names")
             }
-            Kept::Disk => tracing::warn!(%digest, "contents that arrived could not be kept"),
+            Kept::Disk => {
+                tracing::warn!(%digest, "contents that arrived could not be kept");
+                self.ends[at] = FetchEnd::Unkept;
+            }
         }
     }
 }

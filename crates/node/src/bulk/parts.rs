@@ -90,7 +90,16 @@ async fn fetch_from(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wanted) -
         Ok(arrival) => arrival,
         Err(error) => {
             tracing::warn!(%peer, why = %error, "large contents cannot be received");
-            return FetchEnd::Failed;
+            return match error {
+                ContentError::Full(_) | ContentError::Disk(_) => FetchEnd::Unkept,
+                ContentError::WrongDigest { .. }
+                | ContentError::TooLong { .. }
+                | ContentError::Changed { .. }
+                | ContentError::NotAFile { .. }
+                | ContentError::Absent { .. }
+                | ContentError::NotProved { .. }
+                | ContentError::Busy { .. } => FetchEnd::Failed,
+            };
         }
     };
     let mut barren = 0;
@@ -103,8 +112,10 @@ async fn fetch_from(lines: &Lines, shelf: &Shelf, peer: &Peer, wanted: Wanted) -
             Err(stop) => {
                 let brought = *arrival.bytes.borrow() - before;
                 tracing::warn!(%peer, %digest, brought, why = %stop, "a transfer broke off");
-                if !matches!(stop, Broken::Stream(Stop::Cut | Stop::Still)) {
-                    break;
+                match stop {
+                    Broken::Stream(Stop::Cut | Stop::Still) => {}
+                    Broken::Disk => return FetchEnd::Unkept,
+                    Broken::Stream(Stop::Refused(_) | Stop::Protocol) | Broken::Wrong => break,
                 }
                 barren = if brought == 0 { barren + 1 } else { 0 };
             }

@@ -35,6 +35,8 @@ pub(super) struct Driver<M, L, E, C, H> {
     roster: Roster,
     gates: Gates,
     fetches: Fetches,
+    /// Until then no transfer begins: the disk was full.
+    full_until: Time,
     journal: Option<Keeper>,
     trouble: Option<String>,
     shelf: Shelf,
@@ -114,6 +116,7 @@ where
             roster: Roster::default(),
             gates: Gates::default(),
             fetches: Fetches::default(),
+            full_until: Time(0),
             journal,
             trouble: None,
             shelf: setup.shelf,
@@ -245,6 +248,11 @@ where
                 self.handle_soon();
             }
             News::Fetched { link, ends } => {
+                let is_full = ends.iter().any(|(_, end)| *end == FetchEnd::Unkept);
+                if is_full {
+                    // It is asked for again at once, and a full disk does not empty itself.
+                    self.full_until = self.clock.now() + span(FULL_PAUSE);
+                }
                 for (digest, end) in self.fetches.ended(link, ends) {
                     self.handle(Input::Fetched { link, digest, end });
                 }
@@ -443,7 +451,9 @@ where
             self.shelf.clone(),
             self.inlet.sender.clone(),
         );
+        let pause = self.clock.until(self.full_until);
         self.transfers.spawn("transfer", async move {
+            sleep(pause).await;
             let ends = fetch(&lines, &shelf, &peer, &order.wanted).await;
             let digests = order.wanted.iter().map(|wanted| wanted.digest);
             let ends: Vec<(Digest, FetchEnd)> = digests.zip(ends).collect();
@@ -513,3 +523,5 @@ const LEAVING_NAP: Duration = Duration::from_millis(20);
 const FAREWELL: Duration = Duration::from_millis(1_500);
 /// When it then no longer waits for its disk: with a grace of 8 seconds it is gone within 10 (D2).
 const JOURNAL_FAREWELL: Duration = Duration::from_millis(500);
+/// How long nothing is fetched after the disk had no room for something.
+const FULL_PAUSE: Duration = Duration::from_secs(1);

@@ -158,6 +158,11 @@ impl Sandbox {
         suspects.into_iter().filter(is_spoiled).collect()
     }
 
+    /// Whether its disk has no room left.
+    pub fn is_full(&self) -> io::Result<bool> {
+        Ok(free_bytes(self.dir())? < FULL_BYTES)
+    }
+
     /// Whether its path, which tasks are told, still leads to it.
     pub fn is_in_place(&self) -> io::Result<bool> {
         let own = rustix::fs::fstat(&self.dir)?;
@@ -283,6 +288,15 @@ impl Sandbox {
 
 /// How far file times lag behind the clock: one tick of a kernel that ticks a hundred times a second.
 const FILE_TIME_SLACK_MS: u64 = 10;
+
+/// The room on the disk of `dir`.
+pub(super) fn free_bytes(dir: BorrowedFd<'_>) -> io::Result<u64> {
+    let disk = rustix::fs::fstatvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// A disk with less room than this is full: a file of a byte takes a block.
+const FULL_BYTES: u64 = 64 << 10;
 
 /// What the sandbox is called in its slot.
 const BOX: &CStr = c"box";

@@ -286,6 +286,10 @@ impl<'a> Warden<'a> {
                 (None, Err(signal)) => End::Signalled(signal),
             },
         );
+        if matches!(ended.end, End::Exited(1..) | End::Signalled(_)) && self.sandbox.is_full()? {
+            // Whatever it says of its failure, elsewhere it might have had room.
+            ended.end = End::NoSpace;
+        }
         ended.wall = at.since(leader.started);
         ended.user = Span(leader.user_us);
         ended.system = Span(leader.system_us);

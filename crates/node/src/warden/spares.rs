@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use crate::clock::wall_ms;
 
 use super::sandbox::open_directory;
-use super::sweep;
+use super::{sandbox, sweep};
 
 /// The copies of one slot.
 pub(super) struct Spares {
@@ -114,6 +114,11 @@ impl Spares {
             }
         }
         touched.into_iter().try_for_each(|name| self.drop(name))?;
+        if sandbox::free_bytes(self.dir.as_fd())? < self.bytes() {
+            // Where room is scarce it is not for copies.
+            let kept: Vec<Name> = self.kept.keys().copied().collect();
+            return kept.into_iter().try_for_each(|name| self.drop(name));
+        }
         while self.kept.len() > COUNT_MAX || self.bytes() > BYTES_MAX {
             let unused = self.kept.iter().filter(|(_, spare)| spare.run < self.runs);
             let Some((name, _)) = unused.min_by_key(|(_, spare)| spare.run) else {

@@ -23,6 +23,8 @@ pub struct Cache {
     templates: BTreeMap<(ActorId, MasterId, TemplateId), Arc<Template>>,
     epochs: BTreeMap<(ActorId, MasterId), Epoch>,
     leases: BTreeMap<(ActorId, TaskKey), Lease>,
+    /// Those whose disk has been full: they give up what has come for leases that wait for room, and fetch it again.
+    full: BTreeSet<ActorId>,
     /// Files of results that nobody above has taken.
     results: BTreeMap<(ActorId, Attempt), Vec<Digest>>,
 }
@@ -51,6 +53,7 @@ impl Cache {
             templates: BTreeMap::new(),
             epochs: BTreeMap::new(),
             leases: BTreeMap::new(),
+            full: BTreeSet::new(),
             results: BTreeMap::new(),
         }
     }
@@ -113,6 +116,13 @@ impl Cache {
             }
             Sight::Cut { actor, attempt } => self.end((*actor, attempt.key), attempt.round),
             Sight::Fetched {
+                actor,
+                end: FetchEnd::Unkept,
+                ..
+            } => {
+                self.full.insert(*actor);
+            }
+            Sight::Fetched {
                 actor, digest, end, ..
             } if *end != FetchEnd::Held => {
                 self.doubt(*actor, |lease| lease.inputs.contains(digest));
@@ -121,6 +131,7 @@ impl Cache {
                 self.doubt(*actor, |_| true);
             }
             Sight::Killed { actor } => {
+                self.full.remove(actor);
                 self.leases.retain(|(holder, _), _| holder != actor);
                 self.epochs.retain(|(holder, _), _| holder != actor);
                 if self.workers.contains(actor) {
@@ -248,7 +259,8 @@ impl Cache {
 
     fn forgot(&self, actor: ActorId, digest: Digest, findings: &mut Findings<'_>) {
         let needing = self.leases.iter().find(|((holder, _), lease)| {
-            *holder == actor && lease.hold == Hold::Sure && lease.inputs.contains(&digest)
+            let waits = self.full.contains(&actor);
+            *holder == actor && !waits && lease.hold == Hold::Sure && lease.inputs.contains(&digest)
         });
         if let Some(((_, key), _)) = needing {
             let what = format!("actor {} gives {digest:?} up, which {key} needs", actor.0);

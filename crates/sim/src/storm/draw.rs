@@ -75,6 +75,7 @@ pub fn draw(seed: u64, profile: &Profile) -> Drawn {
         codec: Codec::On,
         fsync_us: weather.fsync_us,
         fetch_fails_permille: weather.fetch_fails_permille,
+        unkept_permille: weather.unkept_permille,
         bulk_bytes_per_s: weather.bulk_bytes_per_s,
         passes_above_bytes: weather.passes_above_bytes,
         loss_permille: weather.loss_permille,

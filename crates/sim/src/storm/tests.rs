@@ -41,7 +41,7 @@ fn a_seed_says_what_it_is_made_of_and_picks_its_own_faults() {
     let weathers: std::collections::BTreeSet<_> = (0..20).map(first_line).collect();
     assert_eq!(weathers.len(), 20, "no two alike");
     let strikes = |seed| draw(seed, &profile).weather.strikes.len();
-    assert!((0..50).any(|seed| strikes(seed) == 1) && (0..50).any(|seed| strikes(seed) > 3));
+    assert!((0..200).any(|seed| strikes(seed) == 1) && (0..200).any(|seed| strikes(seed) > 3));
 }
 
 #[test]

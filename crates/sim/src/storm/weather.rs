@@ -96,6 +96,8 @@ pub struct Weather {
     pub jitter_percent: u64,
     /// Chances in a thousand that a fetch fails for no reason.
     pub fetch_fails_permille: u64,
+    /// Chances in a thousand that a disk has no room for what was fetched.
+    pub unkept_permille: u64,
     /// Bytes per second of one transfer.
     pub bulk_bytes_per_s: u64,
     /// Contents of more bytes are served on while they arrive.
@@ -123,6 +125,7 @@ impl Weather {
         let twice_permille = pick(links, 0, &[5, 50, 300]);
         let jitter_percent = pick(links, 20, &[0, 200, 1_000]);
         let fetch_fails_permille = pick(links, 0, &[10, 200]);
+        let unkept_permille = pick(disks, 0, &[10, 400]);
         let bulk_bytes_per_s = pick(links, 100_000_000, &[20_000, 1_000_000]);
         let passes_above_bytes = pick(links, 1 << 20, &[0, 5_000]);
         let drift_permille = pick(clocks, 0, &[1, 20, 100]);
@@ -135,6 +138,7 @@ impl Weather {
             twice_permille,
             jitter_percent,
             fetch_fails_permille,
+            unkept_permille,
             bulk_bytes_per_s,
             passes_above_bytes,
             fsync_us: (slow / 16, slow),
@@ -171,11 +175,12 @@ impl fmt::Display for Weather {
         }
         write!(
             f,
-            "; loss {}/1000, twice {}/1000, jitter {} %, failing fetches {}/1000, {} bytes/s, files of more than {} bytes pass, fsync {} to {} us, clocks within {}/1000",
+            "; loss {}/1000, twice {}/1000, jitter {} %, failing fetches {}/1000, full disks {}/1000, {} bytes/s, files of more than {} bytes pass, fsync {} to {} us, clocks within {}/1000",
             self.loss_permille,
             self.twice_permille,
             self.jitter_percent,
             self.fetch_fails_permille,
+            self.unkept_permille,
             self.bulk_bytes_per_s,
             self.passes_above_bytes,
             self.fsync_us.0,

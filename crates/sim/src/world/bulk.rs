@@ -245,6 +245,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             None => FetchEnd::Absent,
             Some(held) if *held > bytes => FetchEnd::Failed,
             Some(_) if self.rng.permille(self.layout.fetch_fails_permille) => FetchEnd::Failed,
+            Some(_) if self.rng.permille(self.layout.unkept_permille) => FetchEnd::Unkept,
             Some(_) => FetchEnd::Held,
         };
         if end == FetchEnd::Absent {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster_proto::machine::{FetchEnd, Input, Machine, Output, Side};
 use muster_proto::outcome::{End, Failure, Loss, Measured, Report, ReturnedFile, Stream};
-use muster_proto::task::{Command, FileRef, InputFile, Policy, TaskBody, Template, Words};
+use muster_proto::task::{Command, FileRef, Form, InputFile, Policy, TaskBody, Template, Words};
 use muster_proto::wire::{Ack, Assign, Assigned, Cancel, CloseCode, Frame};
 use muster_proto::{
     Digest, Epoch, LinkId, MasterId, Peer, RelPath, Resources, Role, Span, TaskId, TemplateId,
@@ -258,7 +258,7 @@ pub fn template(cores: u32, files: &[u8]) -> Template {
             digest: digest(*n),
             bytes: 10,
         },
-        executable: false,
+        form: Form::Data,
     };
     Template {
         command: Command::Exec(Words::new(&["./fold"]).expect("good words")),

@@ -175,11 +175,44 @@ fn an_input_that_does_not_come_is_tried_thrice_and_then_the_attempt_is_lost() {
 #[test]
 fn a_run_that_the_worker_could_not_keep_alive_is_lost_and_not_failed() {
     let (mut play, link) = Play::linked();
-    play.assigns(link, &template(1, &[]), &[first(1), first(2)]);
-    play.ends(RunId(1), RunEnd::Lost(Loss::NoSpace));
-    play.ends(RunId(2), RunEnd::Killed);
-    let lost = [(first(1), Loss::NoSpace), (first(2), Loss::WorkerFault)];
+    play.assigns(link, &template(1, &[]), &[first(1)]);
+    play.ends(RunId(1), RunEnd::Killed);
+    let lost = [(first(1), Loss::WorkerFault)];
     assert_eq!(told(&play.said(link)), (Vec::new(), lost.to_vec()));
+}
+
+/// W4.
+#[test]
+fn a_run_without_room_on_the_disk_waits_for_the_others_and_is_lost_only_alone() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[first(1), first(2)]);
+    play.started();
+    play.ends(RunId(1), RunEnd::Lost(Loss::NoSpace));
+    assert_eq!(play.started(), [], "one at a time from now on");
+    play.done(RunId(2));
+    assert_eq!(play.started(), [(RunId(3), first(1))]);
+    play.said(link);
+    play.ends(RunId(3), RunEnd::Lost(Loss::NoSpace));
+    let lost = [(first(1), Loss::NoSpace)];
+    assert_eq!(told(&play.said(link)), (Vec::new(), lost.to_vec()));
+}
+
+/// W4.
+#[test]
+fn an_input_without_room_on_the_disk_waits_while_something_runs() {
+    let (mut play, link) = Play::linked();
+    play.assigns(link, &template(1, &[]), &[first(1)]);
+    play.assigns(link, &template(1, &[2]), &[first(2)]);
+    for tries in 1..=9 {
+        assert_eq!(play.fetches.len(), tries);
+        play.fetched(link, 2, FetchEnd::Unkept);
+    }
+    play.done(RunId(1));
+    play.said(link);
+    for _ in 0..3 {
+        play.fetched(link, 2, FetchEnd::Unkept);
+    }
+    assert_eq!(told(&play.said(link)).1, [(first(2), Loss::NoSpace)]);
 }
 
 #[test]
