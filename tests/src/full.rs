@@ -1,0 +1,138 @@
+//! M6, X7: disks that have no room, and have it again.
+//!
+//! A small file system in memory stands for the disk. Only root may mount one; others skip, and say so.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::daemon::Daemon;
+use crate::home::Home;
+use crate::wait::{LONG, SOON, until_true};
+
+/// A disk of its own at a directory, for as long as it is kept.
+struct Disk {
+    at: PathBuf,
+}
+
+impl Disk {
+    /// Mounts `mebibytes` of memory at `at`; nothing, said aloud, if that is not allowed here.
+    fn mount(at: PathBuf, mebibytes: u32) -> Option<Disk> {
+        fs::create_dir_all(&at).expect("a directory");
+        let size = format!("mode=700,size={mebibytes}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "none"])
+            .arg(&at)
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Disk { at });
+        }
+        println!("skipped: no file system can be mounted here");
+        None
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        let mut file = File::create(self.at.join("filler")).expect("a file");
+        let piece = vec![1; 64 << 10];
+        while file.write_all(&piece).is_ok() {}
+        while file.write_all(&[1]).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.at.join("filler")).expect("it was filled");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whoever still has files there keeps them until it ends.
+        let _unmounted = Command::new("umount").arg("-l").arg(&self.at).status();
+    }
+}
+
+/// M6: what runs goes on, what has ended is held, nothing runs twice, and all of it arrives when there is room.
+#[test]
+fn a_master_without_room_holds_results_up_and_loses_none() {
+    let home = Home::new();
+    let Some(disk) = Disk::mount(home.path("master-p"), 32) else {
+        return;
+    };
+    let mut master = Daemon::master(&home, "p");
+    let address = master.address();
+    let mut foreman = Daemon::foreman(&home, "campus", std::slice::from_ref(&address));
+    let _worker = Daemon::worker(&home, "w", &foreman.address(), 2);
+    let ledger = home.path("ledger");
+    fs::write(&ledger, "").expect("a ledger");
+    let script = format!(
+        "echo $1 >> '{0}'; until [ -e '{0}.go' ]; do :; done; printf 'result %s' $1 > $1.out",
+        ledger.display()
+    );
+    let line = [
+        "run", "--master", &address, "--output", "{}.out", "--", "sh", "-c", &script, "task", "{}",
+        ":::", "a", "b",
+    ];
+    let mut ensemble = home.muster(&line).spawn().expect("the program starts");
+    let begun = || {
+        fs::read_to_string(&ledger)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    until_true("both tasks run", SOON, || begun() == 2);
+    disk.fill();
+    fs::write(ledger.with_extension("go"), "").expect("a sign");
+    let note = "the disk is full";
+    until_true("the state is shown", SOON, || {
+        let status = home.run(&["status", "--master", &address], SOON);
+        status.stdout.contains(note)
+    });
+    disk.free();
+    let mut ended = None;
+    until_true("the work goes on without a restart", LONG, || {
+        ended = ensemble.try_wait().expect("a child");
+        ended.is_some()
+    });
+    assert!(ended.is_some_and(|status| status.success()));
+    for task in ["a", "b"] {
+        assert_eq!(home.read(&format!("{task}.out")), format!("result {task}"));
+    }
+    assert_eq!(begun(), 2, "nothing has run twice");
+    let status = home.run(&["status", "--master", &address], SOON);
+    assert!(!status.stdout.contains(note), "{}", status.stdout);
+}
+
+/// X7: eight inputs of 8 MiB through a site with 24 MiB.
+#[test]
+fn inputs_larger_than_the_disk_of_a_site_pass_it_in_turn() {
+    let home = Home::new();
+    let Some(_disk) = Disk::mount(home.path("foreman-campus"), 24) else {
+        return;
+    };
+    let mut master = Daemon::master(&home, "p");
+    let address = master.address();
+    let mut foreman = Daemon::foreman(&home, "campus", std::slice::from_ref(&address));
+    let _worker = Daemon::worker(&home, "w", &foreman.address(), 2);
+    let mut wanted = String::new();
+    let names: Vec<String> = (0..8).map(|n| format!("in{n}")).collect();
+    for (n, name) in (0..).zip(&names) {
+        home.write(name, contents(n));
+        let mut sum = Command::new("cksum");
+        let sum = sum.arg(name).current_dir(home.work()).output();
+        let sum = sum.expect("POSIX has it");
+        wanted += &String::from_utf8_lossy(&sum.stdout);
+    }
+    let line = ["run", "--quiet", "--keep-order", "--master", &address, "--"];
+    let words = line.into_iter().chain(["cksum", "{}", ":::"]);
+    let words: Vec<&str> = words.chain(names.iter().map(String::as_str)).collect();
+    let ran = home.run(&words, LONG).ended_with(0);
+    assert_eq!(ran.stdout, wanted);
+}
+
+/// 8 MiB that nothing else is like.
+fn contents(n: u8) -> Vec<u8> {
+    (0..8_u32 << 20)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ n)
+        .collect()
+}
