@@ -20,6 +20,8 @@ mod dice;
 #[cfg(test)]
 mod ensembles;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod full;
 #[cfg(test)]
 mod home;
