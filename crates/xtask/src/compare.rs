@@ -15,14 +15,14 @@ use crate::{cargo, numbers};
 
 mod bare;
 mod hyperqueue;
-pub(crate) mod muster;
+mod muster;
 mod table;
-pub(crate) mod work_queue;
+mod work_queue;
 
 const ROUNDS: usize = 3;
 
 /// What every contender is given.
-pub(crate) struct Course {
+struct Course {
     tasks: u64,
     workers: u64,
     /// A folder below the target directory for whatever a contender writes.

@@ -125,7 +125,6 @@ pub fn run(options: &[&str]) -> Result<ExitCode> {
         eprintln!("round {round} of {ROUNDS}");
         entries.retain_mut(|(system, turns)| match system.measure(&course) {
             Ok(took) => {
-                eprintln!("  {} {:.2} s", system.name(), took.seconds);
                 turns.push(took);
                 true
             }
@@ -247,7 +246,7 @@ fn shown(course: &Course, entries: &[(System, Vec<Took>)]) -> String {
         );
     }
     text + "\ncp makes the copies that the chain makes: to a master's store, a site's, a worker's and a sandbox, and back.\n\
-            Muster's clock starts when its workers have connected, Work Queue's just before that.\n"
+            Clocks start when all workers have connected; makeflow may have begun by then.\n"
 }
 
 #[cfg(test)]

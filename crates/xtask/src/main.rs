@@ -12,8 +12,6 @@ use std::process::ExitCode;
 mod cargo;
 mod clock;
 mod compare;
-mod files;
-mod server;
 mod soak;
 mod steps;
 mod suite;
@@ -22,8 +20,7 @@ mod tidy;
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask test
        cargo xtask soak [--seeds N] [--rounds N]
-       cargo xtask compare [--tasks N] [--workers N]
-       cargo xtask compare --files [--tasks N] [--shared-mib N] [--own-kib N]";
+       cargo xtask compare [--tasks N] [--workers N]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -32,7 +29,6 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["test"] => suite::run(),
         ["soak", options @ ..] => soak::run(options),
-        ["compare", "--files", options @ ..] => files::run(options),
         ["compare", options @ ..] => compare::run(options),
         _ => {
             eprintln!("{USAGE}");

@@ -1,56 +1,37 @@
 //! Processes that serve others for as long as a comparison takes.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// A process that is stopped, by its own id, when its owner lets it go.
 pub struct Server {
     child: Child,
-    lines: BufReader<Box<dyn Read>>,
-}
-
-/// Where a process says how it stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Says {
-    Out,
-    Err,
+    lines: BufReader<ChildStdout>,
 }
 
 impl Server {
     /// Starts `words` in `folder` with its output line by line, so that what it says can be waited for.
-    pub fn start(folder: &Path, words: &[&str], says: Says) -> Result<Self> {
+    pub fn start(folder: &Path, words: &[&str]) -> Result<Self> {
         let mut command = Command::new("stdbuf");
         command
             .arg("-oL")
             .args(words)
             .current_dir(folder)
             .env("OMPI_MCA_plm", "isolated");
-        let heard = |stream| match stream == says {
-            true => Stdio::piped(),
-            false => Stdio::null(),
-        };
         command
             .stdin(Stdio::null())
-            .stdout(heard(Says::Out))
-            .stderr(heard(Says::Err));
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command
             .spawn()
             .with_context(|| format!("{} cannot be started", words[0]))?;
-        let out = child
-            .stdout
-            .take()
-            .map(|out| Box::new(out) as Box<dyn Read>);
-        let err = child
-            .stderr
-            .take()
-            .map(|err| Box::new(err) as Box<dyn Read>);
-        let lines = out.or(err).context("a child has no output")?;
+        let stdout = child.stdout.take().context("a child has no output")?;
         Ok(Self {
             child,
-            lines: BufReader::new(lines),
+            lines: BufReader::new(stdout),
         })
     }
 
@@ -97,7 +78,7 @@ mod tests {
             "-c",
             "echo hello; echo listening on port 17.; read forever",
         ];
-        let mut server = Server::start(Path::new("/"), &words, Says::Out).unwrap();
+        let mut server = Server::start(Path::new("/"), &words).unwrap();
         assert_eq!(server.after("listening on port ").unwrap(), "17");
         assert!(
             server.after("never").is_err(),

@@ -1,14 +1,17 @@
 //! Muster: a standing master, two foremen and eight workers, all new, and `muster run` on them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::{Course, SCRIPT, SHARED, SITES, Took, WORKERS_PER_SITE};
 use crate::clock::Stopwatch;
-use crate::server::{Says, Server};
+use crate::server::Server;
 
 pub fn measure(course: &Course, folder: &Path) -> Result<Took> {
     let federation = Federation::start(course, folder)?;
@@ -68,31 +71,34 @@ impl Federation {
                 let site = format!("s{site}");
                 let words = ["worker", "--site", &site, "--name", &name, "--cores", "1"];
                 let paths = [("--state-dir", state), ("--share", share)];
-                let words = [&words[..], &[&foreman]].concat();
-                federation
-                    .serve(folder, &words, &paths)?
-                    .after("a link stands")?;
+                federation.serve(folder, &[&words[..], &[&foreman]].concat(), &paths)?;
             }
+        }
+        while federation.workers()? < SITES * WORKERS_PER_SITE {
+            thread::sleep(GLANCE);
         }
         Ok(federation)
     }
 
     /// Starts a process that listens, and returns where.
     fn listener(&mut self, folder: &Path, name: &str, words: &[&str]) -> Result<String> {
+        let port_file = folder.join(format!("{name}.port"));
         let words = [words, &["--listen", "127.0.0.1:0"]].concat();
-        let paths = [("--state-dir", folder.join(name))];
-        let server = self.serve(folder, &words, &paths)?;
-        let address = server.after("ready address=")?;
-        let address = address.split_whitespace().next();
-        address.map(str::to_owned).context("it says no address")
+        let paths = [
+            ("--state-dir", folder.join(name)),
+            ("--port-file", port_file.clone()),
+        ];
+        self.serve(folder, &words, &paths)?;
+        for _ in 0..GLANCES {
+            match fs::read_to_string(&port_file) {
+                Ok(port) if !port.is_empty() => return Ok(format!("127.0.0.1:{}", port.trim())),
+                Ok(_) | Err(_) => thread::sleep(GLANCE),
+            }
+        }
+        bail!("{name} does not listen")
     }
 
-    fn serve(
-        &mut self,
-        folder: &Path,
-        words: &[&str],
-        paths: &[(&str, PathBuf)],
-    ) -> Result<&mut Server> {
+    fn serve(&mut self, folder: &Path, words: &[&str], paths: &[(&str, PathBuf)]) -> Result<()> {
         let text = |path: &Path| {
             path.to_str()
                 .map(str::to_owned)
@@ -110,8 +116,8 @@ impl Federation {
             .chain(paths)
             .chain(words[1..].iter().copied())
             .collect();
-        self.servers.push(Server::start(folder, &words, Says::Err)?);
-        self.servers.last_mut().context("it has just been started")
+        self.servers.push(Server::start(folder, &words)?);
+        Ok(())
     }
 
     fn command(&self, name: &str) -> Command {
@@ -127,6 +133,12 @@ impl Federation {
         serde_json::from_slice(&answer.stdout).context("muster status printed no JSON")
     }
 
+    fn workers(&self) -> Result<u64> {
+        let status = self.status()?;
+        let sites = status["sites"].as_array().into_iter().flatten();
+        Ok(sites.filter_map(|site| site["below"].as_u64()).sum())
+    }
+
     /// What the master has sent to the sites, as a part of the contents that had to go there.
     fn crossed(&self, course: &Course) -> Result<f64> {
         let status = self.status()?;
@@ -139,3 +151,7 @@ impl Federation {
         Ok(sent as f64 / needed as f64)
     }
 }
+
+/// How often one looks whether a process is ready, and for how long.
+const GLANCE: Duration = Duration::from_millis(20);
+const GLANCES: u32 = 500;

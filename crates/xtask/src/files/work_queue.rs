@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use super::{Course, SHARED, SITES, Took, WORKERS_PER_SITE};
 use crate::clock::Stopwatch;
-use crate::server::{Says, Server};
+use crate::server::Server;
 
 /// Which system, and what lies between its manager and its workers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,13 @@ pub fn measure(course: &Course, folder: &Path, way: Way) -> Result<Took> {
     std::os::unix::fs::symlink(course.inputs.join(SHARED), folder.join(SHARED))?;
     let system = if way == Way::Vine { "vine" } else { "wq" };
     let words = ["makeflow", "-T", system, "-p", "0", "flow.mf"];
-    let mut manager = Server::start(folder, &words, Says::Out)?;
+    let mut manager = Server::start(folder, &words)?;
     let port = manager.after("listening for workers on port ")?;
     let mut foremen = Vec::new();
     if way == Way::Foremen {
         for _ in 0..SITES {
             let words = [&["work_queue_worker", "--foreman", "-Z", "port"], &ENDS[..]].concat();
-            let mut foreman = Server::start(folder, &[&words[..], &[&port]].concat(), Says::Out)?;
+            let mut foreman = Server::start(folder, &[&words[..], &[&port]].concat())?;
             let port = foreman.after("listening on port ")?;
             foremen.push((foreman, port));
         }
@@ -48,15 +48,16 @@ pub fn measure(course: &Course, folder: &Path, way: Way) -> Result<Took> {
         Way::Vine => "vine_worker",
         Way::Direct | Way::Foremen => "work_queue_worker",
     };
-    // It hands out tasks as soon as one has connected, so that the clock has to start before.
-    let watch = Stopwatch::start();
     let mut workers = Vec::new();
     for number in 0..SITES * WORKERS_PER_SITE {
         let foreman = foremen.get((number / WORKERS_PER_SITE) as usize);
         let port = foreman.map_or(&port, |(_, port)| port);
         let words = [&[program, "--cores", "1"], &ENDS[..], &[port]].concat();
-        workers.push(Server::start(folder, &words, Says::Out)?);
+        let mut worker = Server::start(folder, &words)?;
+        worker.after("connected to manager")?;
+        workers.push(worker);
     }
+    let watch = Stopwatch::start();
     manager.finish()?;
     let seconds = watch.elapsed().as_secs_f64();
     drop((workers, foremen));
