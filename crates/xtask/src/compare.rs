@@ -3,7 +3,8 @@
 //! The idea is one machine, one run, and medians of three rounds in which every contender has its turn, so that a slow
 //! minute of the machine hits all of them. Two tasks are run: `/bin/true`, which spends most of its life in the
 //! start-up of the C library, and `examples/null-task`, which spends it in the system that runs it. What is missing on
-//! this machine is left out with a sentence. Every server listens on loopback and is stopped by its own id.
+//! this machine is left out with a sentence. Every server listens on loopback and is stopped by its own id. With
+//! `--files` it is files that are moved: see `files`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::{cargo, numbers};
 
 mod bare;
+mod files;
 mod hyperqueue;
 mod muster;
+mod server;
 mod table;
 mod work_queue;
 
@@ -96,19 +99,15 @@ struct Entry {
 
 /// Prepares what is there, runs all rounds and prints the table.
 pub fn run(options: &[&str]) -> Result<ExitCode> {
+    if let ["--files", options @ ..] = options {
+        return files::run(options);
+    }
     let [tasks, workers] = numbers(options, [("--tasks", 2000), ("--workers", 2)])?;
     let muster = cargo::release_binary()?;
-    let scratch = muster
-        .ancestors()
-        .nth(2)
-        .context("there is no target directory")?
-        .join("compare");
-    fs::create_dir_all(&scratch)
-        .with_context(|| format!("{} cannot be made", scratch.display()))?;
     let course = Course {
         tasks,
         workers,
-        scratch,
+        scratch: scratch(&muster)?,
         muster,
     };
     let programs = programs(&course);
@@ -145,6 +144,17 @@ pub fn run(options: &[&str]) -> Result<ExitCode> {
     }
     print!("{}", table::shown(&course, &entries));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the folder below the target directory for whatever contenders write.
+fn scratch(muster: &Path) -> Result<PathBuf> {
+    let target = muster.ancestors().nth(2);
+    let scratch = target
+        .context("there is no target directory")?
+        .join("compare");
+    fs::create_dir_all(&scratch)
+        .with_context(|| format!("{} cannot be made", scratch.display()))?;
+    Ok(scratch)
 }
 
 fn skipped(system: System, why: &anyhow::Error) {

@@ -55,9 +55,9 @@ pub fn shown(course: &Course, entries: &[Entry]) -> String {
     text
 }
 
-/// Returns the middle of the measured rates, or 0 if there is none.
-fn median(rates: &[f64]) -> f64 {
-    let mut sorted = rates.to_vec();
+/// Returns the middle of what was measured, or 0 if nothing was.
+pub fn median(measured: &[f64]) -> f64 {
+    let mut sorted = measured.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }

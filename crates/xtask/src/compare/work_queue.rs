@@ -5,12 +5,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
+use super::server::Cell;
 use super::{Course, succeed};
 use crate::clock::Stopwatch;
 
@@ -24,67 +24,6 @@ pub enum Chain {
     Direct,
     /// One foreman lies between them.
     Foreman,
-}
-
-/// A process that is stopped, by its own id, when its owner lets it go.
-struct Server {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Server {
-    /// Starts `words` in `folder` with its output line by line, so that what it says can be waited for.
-    fn start(folder: &Path, words: &[&str]) -> Result<Self> {
-        let mut command = Command::new("stdbuf");
-        command
-            .arg("-oL")
-            .args(words)
-            .current_dir(folder)
-            .env("OMPI_MCA_plm", "isolated");
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("{} cannot be started", words[0]))?;
-        let stdout = child.stdout.take().context("a child has no output")?;
-        Ok(Self {
-            child,
-            lines: BufReader::new(stdout),
-        })
-    }
-
-    /// Reads until a line that has `mark` in it, and returns what follows the mark.
-    fn after(&mut self, mark: &str) -> Result<String> {
-        let mut line = String::new();
-        while self.lines.read_line(&mut line)? > 0 {
-            if let Some((_, rest)) = line.split_once(mark) {
-                return Ok(rest.trim().trim_end_matches('.').to_owned());
-            }
-            line.clear();
-        }
-        bail!("it ended without saying \"{mark}\"")
-    }
-
-    /// Reads to the end of what it says, and then wants success.
-    fn finish(mut self) -> Result<()> {
-        let mut line = Vec::new();
-        while self.lines.read_until(b'\n', &mut line)? > 0 {
-            line.clear();
-        }
-        let status = self.child.wait()?;
-        ensure!(status.success(), "makeflow failed ({status})");
-        Ok(())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only if the process has ended by itself, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Installs the package if it is absent and we may.
@@ -136,7 +75,8 @@ pub fn measure(course: &Course, program: &Path, chain: Chain) -> Result<f64> {
         "by_ip",
         "flow.mf",
     ];
-    let mut manager = Server::start(&folder, &makeflow)?;
+    let cell = Cell::new()?;
+    let mut manager = cell.start(&folder, &makeflow)?;
     let mut port = manager.after("listening for workers on port ")?;
     // The foreman must live until the course has ended.
     let mut between = None;
@@ -152,7 +92,7 @@ pub fn measure(course: &Course, program: &Path, chain: Chain) -> Result<f64> {
             "127.0.0.1",
             &port,
         ];
-        let mut foreman = Server::start(&folder, &words)?;
+        let mut foreman = cell.start(&folder, &words)?;
         port = foreman.after("listening on port ")?;
         between = Some(foreman);
     }
@@ -167,10 +107,10 @@ pub fn measure(course: &Course, program: &Path, chain: Chain) -> Result<f64> {
         "127.0.0.1",
         &port,
     ];
-    let mut worker = Server::start(&folder, &words)?;
+    let mut worker = cell.start(&folder, &words)?;
     worker.after("connected to manager")?;
     let watch = Stopwatch::start();
-    manager.finish()?;
+    manager.finish().context("makeflow")?;
     let took = watch.elapsed();
     drop((worker, between));
     Ok(course.tasks as f64 / took.as_secs_f64())
@@ -195,21 +135,6 @@ mod tests {
         assert_eq!(
             rules,
             "CORES=1\nMEMORY=10\nDISK=10\nout.0:\n\t/bin/true > out.0\nout.1:\n\t/bin/true > out.1\n"
-        );
-    }
-
-    #[test]
-    fn a_server_is_heard_until_it_says_what_is_waited_for() {
-        let words = [
-            "/bin/sh",
-            "-c",
-            "echo hello; echo listening on port 17.; read forever",
-        ];
-        let mut server = Server::start(Path::new("/"), &words).unwrap();
-        assert_eq!(server.after("listening on port ").unwrap(), "17");
-        assert!(
-            server.after("never").is_err(),
-            "a server without input ends, and then nothing more is waited for"
         );
     }
 }
