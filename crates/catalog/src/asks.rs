@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::catalog::{
-    Answer, Fault, Filter, Freshness, Hint, NodeId, Query, Refusal, Reply, Revision,
+    Answer, Command, Fault, Filter, Freshness, Hint, NodeId, Query, Refusal, Reply, Revision,
 };
 use muster_proto::limits::{APPEND_BYTES_MAX, ASK_WAIT_MAX, ASKS_MAX};
 use muster_proto::machine::Deadline;
 use muster_proto::{Span, Time};
 use raft::eraftpb::{Message as RaftMessage, MessageType};
 
-use crate::directory::Proposal;
+use crate::directory::{MEANING, Proposal};
 use crate::{Ask, AskId, Catalog, Output, What, map};
 
 /// The questions, how far they are, and when each must be answered.
@@ -160,7 +160,7 @@ impl Catalog {
                     self.asks.insert(ask, until, Stage::Watching(since, filter));
                     self.show(ask, out);
                 } else {
-                    out.push(malformed(ask));
+                    out.push(refused(ask, Refusal::Malformed));
                 }
             }
             What::Reshape(reshape) => self.reshape(ask, until, reshape, out),
@@ -169,8 +169,12 @@ impl Catalog {
     }
 
     fn command(&mut self, ask: AskId, until: Time, proposal: Proposal, out: &mut Vec<Output>) {
+        // A fence beyond this release would stop this replica, and perhaps all.
+        if matches!(proposal.command, Command::Fence { meaning } if meaning > MEANING) {
+            return out.push(refused(ask, Refusal::Fenced));
+        }
         if !proposal.command.is_within() {
-            return out.push(malformed(ask));
+            return out.push(refused(ask, Refusal::Malformed));
         }
         self.asks
             .insert(ask, until, Stage::Waiting(sealed(&proposal)));
@@ -185,7 +189,7 @@ impl Catalog {
         out: &mut Vec<Output>,
     ) {
         if !query.is_within() {
-            return out.push(malformed(ask));
+            return out.push(refused(ask, Refusal::Malformed));
         }
         match (freshness, &query) {
             (Freshness::Stale, _) | (Freshness::Linearizable, Query::Status) => {
@@ -355,8 +359,8 @@ impl Catalog {
     }
 }
 
-fn malformed(ask: AskId) -> Output {
-    let answer = Answer::Applied(Reply::Refused(Refusal::Malformed));
+fn refused(ask: AskId, refusal: Refusal) -> Output {
+    let answer = Answer::Applied(Reply::Refused(refusal));
     Output::Answer { ask, answer }
 }
 
