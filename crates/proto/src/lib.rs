@@ -8,6 +8,7 @@
 //! (who handles it).
 
 pub mod batch;
+pub mod catalog;
 mod digest;
 mod ids;
 pub mod limits;

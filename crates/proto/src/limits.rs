@@ -118,6 +118,57 @@ pub const EXPLAINED_MAX: usize = 512;
 /// Bytes of one of these, so that they fit a frame.
 pub const EXPLAINED_BYTES_MAX: usize = 1 << 10;
 
+// The catalog.
+
+/// Addresses of one process.
+pub const ADDRESSES_MAX: usize = 8;
+/// Bytes of one address; a host's name and a port.
+pub const ADDRESS_BYTES_MAX: usize = HOST_BYTES_MAX + 6;
+/// Bytes of the name of a setting or a revoked identity; three names and what joins them.
+pub const REGISTERED_NAME_BYTES_MAX: usize = 3 * (NAME_BYTES_MAX + 1);
+/// Bytes of one setting.
+pub const SETTING_BYTES_MAX: usize = 16 << 10;
+/// The shortest lease: a few elections long, so that no change of leaders costs anyone a name.
+pub const LEASE_MIN: Span = Span::secs(10);
+/// The longest lease; ten years, for invitations and the like.
+pub const LEASE_MAX: Span = Span::secs(10 * 365 * 86_400);
+/// Items of one kind: five times the projects that a list must show in 50 ms.
+pub const ITEMS_PER_KIND_MAX: usize = 50_000;
+/// Bytes of all items: with its sessions and the entries beside it a snapshot fits one record of the journal, 16 MiB.
+pub const DIRECTORY_BYTES_MAX: u64 = 11 << 20;
+/// Clients whose last command is remembered, so that a repeated one is applied once; the least recent is forgotten.
+pub const CATALOG_SESSIONS_MAX: usize = 4_096;
+/// Sessions of one client among these: commands that it may have under way at the same time.
+pub const SESSIONS_PER_CLIENT_MAX: usize = 256;
+/// Changes that are kept for watchers: two seconds of the registrations that the catalog is held to.
+pub const CHANGES_KEPT_MAX: usize = 4_096;
+/// Items of one page of a list, or changes of one answer to a watch.
+pub const PAGE_ITEMS_MAX: usize = 1_024;
+/// Bytes of one page, so that it fits a frame with the item that went beyond.
+pub const PAGE_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
+/// Questions, commands and watches under way at one replica.
+pub const ASKS_MAX: usize = 16_384;
+/// The longest that one of them may wait for its answer.
+pub const ASK_WAIT_MAX: Span = Span::secs(60);
+/// Replicas, voting or not: five, as many again that replace them, and one.
+pub const MEMBERS_MAX: usize = 11;
+/// Entries between two comparisons of the replicas' states (C7).
+pub const CHECK_ENTRIES: u64 = 1_000;
+/// Bytes of one message's entries beyond its first.
+pub const APPEND_BYTES_MAX: usize = 256 << 10;
+/// Messages with entries under way to one replica.
+pub const APPENDS_OUT_MAX: usize = 32;
+/// Bytes that a leader has proposed and that are not committed: all that may be under way to a replica.
+pub const UNCOMMITTED_BYTES_MAX: usize = APPENDS_OUT_MAX * APPEND_BYTES_MAX;
+/// Bytes of one piece of a snapshot.
+pub const SNAPSHOT_PART_BYTES: usize = 256 << 10;
+/// Bytes of a snapshot: the items, twice as many sessions as there are at the length of a long reply, and some.
+pub const SNAPSHOT_BYTES_MAX: u64 = DIRECTORY_BYTES_MAX + (3 << 20);
+
+const _: () = assert!(
+    2 * APPEND_BYTES_MAX < FRAME_BYTES_MAX && SNAPSHOT_PART_BYTES < FRAME_BYTES_MAX / 2,
+    "a message between replicas always fits a frame"
+);
 const _: () = assert!(
     WORDS_BYTES_MAX + 2 * TAIL_BYTES_MAX < FRAME_BYTES_MAX,
     "one task or report always fits a frame"
