@@ -163,7 +163,10 @@ impl Catalog {
                     out.push(refused(ask, Refusal::Malformed));
                 }
             }
-            What::Reshape(reshape) => self.reshape(ask, until, reshape, out),
+            What::Reshape(reshape) if self.may_reshape(&by, &reshape) => {
+                self.reshape(ask, until, reshape, out);
+            }
+            What::Reshape(_) => out.push(refused(ask, Refusal::NotAllowed)),
         }
         self.stirred = true;
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use muster_proto::catalog::raft::Membership;
 use muster_proto::catalog::{Answer, Command, Fault, Member, NodeId, Reshape, Value};
 use muster_proto::limits::MEMBERS_MAX;
-use muster_proto::{Peer, Time};
+use muster_proto::{Peer, Role, Time};
 use raft::ProgressState;
 use raft::eraftpb::{
     ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, EntryType,
@@ -119,6 +119,20 @@ impl Catalog {
                 let answer = Answer::Fault(fault);
                 out.push(Output::Answer { ask, answer });
             }
+        }
+    }
+
+    /// Whether a peer may change the membership like this: users in every way, a replica only to come in itself, also
+    /// in the place of what it was before it lost its disk.
+    pub(crate) fn may_reshape(&self, by: &Peer, reshape: &Reshape) -> bool {
+        let is_own = |node: &NodeId| self.member(*node).is_some_and(|member| member.peer == *by);
+        match (by.role, reshape) {
+            (Role::User, _) => true,
+            (Role::Catalog, Reshape::Learn(member)) => member.peer == *by,
+            (Role::Catalog, Reshape::Promote(node)) => is_own(node),
+            (Role::Catalog, Reshape::Replace { old, new }) => is_own(old) && is_own(new),
+            (Role::Catalog, Reshape::Remove(_))
+            | (Role::Master | Role::Foreman | Role::Worker, _) => false,
         }
     }
 

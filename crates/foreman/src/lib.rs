@@ -227,6 +227,11 @@ impl Foreman {
             | Frame::Outcomes(_)
             | Frame::Delivered(_)
             | Frame::CancelTasks(_)
+            | Frame::Inquire(_)
+            | Frame::Desist(_)
+            | Frame::Answered(_)
+            | Frame::Replica(_)
+            | Frame::Raft(_)
             | Frame::Cancelled(_) => out.push(Output::Close {
                 link,
                 code: CloseCode::Protocol,

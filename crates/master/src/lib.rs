@@ -208,6 +208,11 @@ impl Master {
             | Frame::Ack(_)
             | Frame::Cancel(_)
             | Frame::Retire(_)
+            | Frame::Inquire(_)
+            | Frame::Desist(_)
+            | Frame::Answered(_)
+            | Frame::Replica(_)
+            | Frame::Raft(_)
             | Frame::Submitted(_)
             | Frame::Outcomes(_)
             | Frame::Cancelled(_) => out.push(Output::Close {

@@ -10,10 +10,12 @@
 
 mod bounds;
 pub mod bulk;
+mod catalog;
 mod codec;
 mod frames;
 mod wary;
 
+pub use catalog::{Answered, Desist, Inquire, Inquiry, Raft, Replica};
 pub use codec::{HEADER_BYTES, Header, WireError};
 pub use frames::{
     Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
@@ -58,7 +60,8 @@ pub fn allowed(role: Role, kind: Kind) -> bool {
     let superior = matches!(role, Role::Master | Role::Foreman);
     let subordinate = matches!(role, Role::Foreman | Role::Worker);
     match kind {
-        Kind::Hello => role != Role::Catalog,
+        // Everybody may look for others, a replica that wants to join included.
+        Kind::Hello | Kind::Inquire | Kind::Desist => true,
         Kind::Assign | Kind::Ack | Kind::Cancel | Kind::Retire => superior,
         Kind::Offer | Kind::Reports | Kind::Inventory | Kind::Started => subordinate,
         Kind::Submit | Kind::Watch | Kind::Delivered | Kind::CancelTasks => role == Role::User,
@@ -66,5 +69,6 @@ pub fn allowed(role: Role, kind: Kind) -> bool {
         Kind::Submitted | Kind::Outcomes | Kind::Cancelled => role == Role::Master,
         Kind::Explained => superior,
         Kind::StatusReply => superior || subordinate,
+        Kind::Answered | Kind::Replica | Kind::Raft => role == Role::Catalog,
     }
 }

@@ -255,6 +255,11 @@ impl Worker {
                 }
             }
             Frame::Hello(_)
+            | Frame::Inquire(_)
+            | Frame::Desist(_)
+            | Frame::Answered(_)
+            | Frame::Replica(_)
+            | Frame::Raft(_)
             | Frame::Offer(_)
             | Frame::Reports(_)
             | Frame::Inventory(_)

@@ -11,6 +11,7 @@ use crate::outcome::{Outcome, Report};
 use crate::peer::Peer;
 use crate::resources::Resources;
 use crate::task::{TaskBody, Template};
+use crate::wire::catalog::{Answered, Desist, Inquire, Raft, Replica};
 use crate::wire::wary;
 
 /// Lists the frames once: their numbers, their enum, their codec.
@@ -115,6 +116,16 @@ frames! {
     Explain = 41,
     /// What is known of it.
     Explained = 42,
+    /// A client wants something of the catalog.
+    Inquire = 64,
+    /// A client no longer waits for the catalog's answer.
+    Desist = 65,
+    /// The catalog answers.
+    Answered = 66,
+    /// Opens a link between two replicas of the catalog, both ways.
+    Replica = 67,
+    /// A replica says something to another.
+    Raft = 68,
 }
 
 /// The first frame each way: settles the version.

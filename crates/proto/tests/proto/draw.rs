@@ -22,6 +22,8 @@ use muster_proto::{
     TemplateId, Try,
 };
 
+use crate::samples::samples;
+
 /// A stream of values; the same seed gives the same ones.
 pub struct Draw(u64);
 
@@ -531,6 +533,10 @@ impl Draw {
                 lines: self.many(100, |draw| draw.text(200)),
             }
             .into(),
+            // Their words are drawn by the tests of the catalog.
+            Kind::Inquire | Kind::Desist | Kind::Answered | Kind::Replica | Kind::Raft => {
+                self.of(&samples(kind))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod allowed;
 mod batch;
+mod catalog;
 mod counting;
 mod draw;
 mod golden;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use muster_proto::catalog::NodeId;
 use muster_proto::outcome::{
     ArchiveFault, End, Failure, Loss, Measured, Outcome, Ran, Report, Resource, ReturnedFile,
     Stream, Verdict,
@@ -11,15 +12,17 @@ use muster_proto::task::{
     When, Words,
 };
 use muster_proto::wire::{
-    Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Explain,
-    Explained, Frame, Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Reports,
-    Retire, SiteStatus, Started, Status, StatusReply, Subject, Submit, Submitted, TaskCounts,
-    Watch,
+    Ack, Assign, Assigned, CacheStatus, Cancel, CancelTasks, Cancelled, Delivered, Desist, Explain,
+    Explained, Frame, Held, Hello, Inventory, Kind, LinkStatus, Offer, Outcomes, Refusal, Replica,
+    Reports, Retire, SiteStatus, Started, Status, StatusReply, Subject, Submit, Submitted,
+    TaskCounts, Watch,
 };
 use muster_proto::{
     Attempt, Digest, Epoch, MasterId, Peer, RelPath, Resources, Role, Span, TaskId, TaskKey,
     TemplateId, Try,
 };
+
+use crate::catalog;
 
 const MASTER: MasterId = MasterId(0x1122_3344_5566_7788);
 
@@ -75,6 +78,13 @@ pub fn samples(kind: Kind) -> Vec<Frame> {
             .map(|subject| Frame::from(Explain { subject }))
             .into(),
         Kind::Explained => vec![explained()],
+        Kind::Inquire => catalog::inquiries(),
+        Kind::Desist => vec![Frame::from(Desist { ask: 300 })],
+        Kind::Answered => catalog::answers(),
+        Kind::Replica => vec![Frame::from(Replica {
+            node: NodeId(u64::MAX),
+        })],
+        Kind::Raft => vec![catalog::said()],
     }
 }
 
