@@ -92,6 +92,17 @@ pub struct Foreman {
     stirred: bool,
 }
 
+/// What a foreman has to offer, for those who look for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strength {
+    /// Workers and foremen that are linked below.
+    pub subordinates: u32,
+    /// Tasks of one core that they can run side by side.
+    pub slots: u32,
+    /// Masters whose tasks are or were here.
+    pub masters: usize,
+}
+
 impl Foreman {
     /// A foreman on the facts of its spool and the files of its store; both are empty for a new one.
     pub fn new(
@@ -145,6 +156,19 @@ impl Foreman {
     /// What the journal holds, folded.
     pub fn spool(&self) -> &Spool {
         &self.spool
+    }
+
+    /// Who is here below, the tasks of one core they can run side by side, and the masters that are served. O(who is here).
+    pub fn strength(&self) -> Strength {
+        let mut strength = Strength {
+            masters: self.masters.len(),
+            ..Strength::default()
+        };
+        for (child, _, _) in self.crew.here() {
+            strength.subordinates += 1;
+            strength.slots += self.sched.slots_of(child);
+        }
+        strength
     }
 
     /// Whether nothing is held for anyone: no lease, no result, no needed file.

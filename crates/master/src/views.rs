@@ -63,9 +63,10 @@ impl Master {
         }
     }
 
-    fn status(&self, sites: Vec<SiteStatus>, missing: Option<String>) -> StatusReply {
+    /// Where the tasks are. O(1).
+    pub fn counts(&self) -> TaskCounts {
         let leased = self.sched.counts().leased + self.arriving;
-        let tasks = TaskCounts {
+        TaskCounts {
             submitted: self.book.submitted,
             waiting: self.book.open.len() as u64 - leased,
             leased,
@@ -73,7 +74,11 @@ impl Master {
             delivered: self.book.delivered,
             undelivered: self.book.undelivered.len() as u64,
             attempts: self.attempts,
-        };
+        }
+    }
+
+    fn status(&self, sites: Vec<SiteStatus>, missing: Option<String>) -> StatusReply {
+        let tasks = self.counts();
         let losses = self
             .losses
             .iter()

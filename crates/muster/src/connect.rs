@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use muster_node::catalog::{self, reach};
 use muster_node::client::{Client, Master};
-use muster_node::clock::wall_ms;
-use muster_node::identity::Authority;
+use muster_node::identity::Credentials;
+use muster_proto::catalog::{Freshness, Key, Kind, Value};
 use muster_proto::peer::is_name;
-use muster_proto::{Peer, Role};
 
 use crate::error::CliError;
 use crate::places;
@@ -23,6 +23,14 @@ pub struct MasterArgs {
     /// The project of a master of yours that runs on this host [default: the only one]
     #[arg(long, value_name = "NAME", env = "MUSTER_PROJECT")]
     pub project: Option<String>,
+    /// Addresses of the catalog's replicas, which knows where the project's master is
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        env = "MUSTER_CATALOG"
+    )]
+    pub catalog: Vec<String>,
     /// A master's address; overrides --project
     #[arg(long, value_name = "ADDR:PORT")]
     pub master: Option<String>,
@@ -56,15 +64,18 @@ impl MasterArgs {
         }
     }
 
-    /// Where the master is.
+    /// Where the master is: as it was said, or as this host or the catalog knows.
     ///
     /// # Errors
-    /// The address is none, or no such project runs here.
-    pub fn address(&self) -> Result<SocketAddr, CliError> {
+    /// The address is none, or nobody knows such a project.
+    async fn address(&self, credentials: &Arc<Credentials>) -> Result<SocketAddr, CliError> {
         if let Some(text) = &self.master {
             return resolve(text);
         }
         let name = self.name()?;
+        if !self.catalog.is_empty() {
+            return self.registered(name, credentials).await;
+        }
         let path = projects()?.join(&name);
         match fs::read_to_string(&path) {
             Ok(text) => resolve(text.trim()),
@@ -75,21 +86,39 @@ impl MasterArgs {
         }
     }
 
+    /// Where the catalog says that the project's master is.
+    async fn registered(
+        &self,
+        name: String,
+        credentials: &Arc<Credentials>,
+    ) -> Result<SocketAddr, CliError> {
+        let client = catalog::Client::new(self.catalog.clone(), Arc::clone(credentials));
+        let key = Key {
+            kind: Kind::Project,
+            name: name.clone(),
+        };
+        let found = client.get(key, Freshness::Linearizable, SOON).await;
+        client.close().await;
+        let (item, _) = found?;
+        let value = item.map(|item| item.value);
+        let Some(Value::Project(project)) = value else {
+            return Err(CliError::NotRegistered { name });
+        };
+        let addresses = reach::resolve(&project.addresses).await;
+        let first = addresses.first().copied();
+        first.ok_or(CliError::NotRegistered { name })
+    }
+
     /// Connects; a master that is not there is given up soon, one that goes away later after `patience`.
     ///
     /// # Errors
     /// There is no such master, it cannot be reached, or it will not talk.
     pub async fn connect(&self, patience: Duration) -> Result<Client, CliError> {
-        let keys = self.keys.clone().map_or_else(places::keys, Ok)?;
-        let credentials = Authority::open_or_create(&keys)?.issue(&Peer {
-            role: Role::User,
-            site: "home".to_owned(),
-            // The same peer again would push out the one before.
-            name: format!("command-{}-{}", std::process::id(), wall_ms()),
-        })?;
+        let credentials = crate::catalog::credentials(self.keys.clone())?;
+        let credentials = Arc::new(credentials);
         let master = Master {
-            address: self.address()?,
-            credentials: Arc::new(credentials),
+            address: self.address(&credentials).await?,
+            credentials,
             patience: SOON,
         };
         let client = Client::connect(master.clone()).await?;

@@ -1,4 +1,4 @@
-//! `muster master`, `muster foreman`, `muster worker`: the standing processes.
+//! `muster master`, `muster foreman`, `muster worker`: the standing processes, but for the catalog.
 
 use std::env;
 use std::fs::{self, DirBuilder};
@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Args;
+use muster_node::catalog::Names;
 use muster_node::daemon::{
-    self, Common, DaemonError, ForemanOptions, MasterOptions, ShareDir, WorkerOptions,
+    self, Above, Common, DaemonError, Discovery, ForemanOptions, MasterOptions, ShareDir,
+    WorkerOptions,
 };
 use muster_proto::Resources;
 use muster_store::DirLock;
@@ -56,6 +58,8 @@ pub struct MasterArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     project: String,
     #[command(flatten)]
+    finding: Finding,
+    #[command(flatten)]
     pub standing: Standing,
 }
 
@@ -66,8 +70,17 @@ pub struct ForemanArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     site: String,
     /// Masters or foremen to take work from
-    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        required_unless_present = "catalog"
+    )]
     superior: Vec<String>,
+    /// Serve the masters of projects that the catalog knows and whose names match this regular expression from
+    /// beginning to end [default: all, unless --superior is given]
+    #[arg(long, value_name = "REGEX", requires = "catalog")]
+    projects: Option<Names>,
     /// Its own name [default: the one it had before, or one made of the host's]
     #[arg(long, value_parser = parse_name)]
     name: Option<String>,
@@ -75,15 +88,35 @@ pub struct ForemanArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     cache: Option<u64>,
     #[command(flatten)]
+    finding: Finding,
+    #[command(flatten)]
     pub standing: Standing,
 }
 
 /// A worker: runs tasks on this host
 #[derive(Args, Debug)]
 pub struct WorkerArgs {
-    /// The foreman or master to take work from
-    #[arg(value_name = "ADDR:PORT")]
-    superior: String,
+    /// The foreman or master to take work from [default: a foreman of its site, or else the master of a project that
+    /// the catalog knows]
+    #[arg(value_name = "ADDR:PORT", required_unless_present = "catalog")]
+    superior: Option<String>,
+    /// Addresses of the catalog's replicas
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        env = "MUSTER_CATALOG"
+    )]
+    catalog: Vec<String>,
+    /// If its site has no foreman, work for a project whose name matches this regular expression from beginning to
+    /// end [default: any]
+    #[arg(
+        long,
+        value_name = "REGEX",
+        requires = "catalog",
+        conflicts_with = "superior"
+    )]
+    project: Option<Names>,
     /// The site it is at
     #[arg(long, value_name = "NAME", default_value = "home", value_parser = parse_name)]
     site: String,
@@ -113,8 +146,46 @@ pub struct WorkerArgs {
     pub standing: Standing,
 }
 
+/// Where a standing process finds others, and is found.
+#[derive(Args, Debug)]
+struct Finding {
+    /// Addresses of the catalog's replicas
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        env = "MUSTER_CATALOG"
+    )]
+    catalog: Vec<String>,
+    /// What to tell others of where this process can be reached [default: what the system says]
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
+    advertise: Vec<String>,
+}
+
+impl Finding {
+    fn discovery(&self) -> Option<Discovery> {
+        (!self.catalog.is_empty()).then(|| Discovery {
+            catalog: self.catalog.clone(),
+            advertise: self.advertise.clone(),
+        })
+    }
+}
+
 impl Standing {
-    fn common(&self, state_dir: PathBuf, listen: Option<SocketAddr>) -> Result<Common, CliError> {
+    /// Where state is kept: as it was said, or at `usual`.
+    pub fn state_dir(
+        &self,
+        usual: impl FnOnce() -> Result<PathBuf, CliError>,
+    ) -> Result<PathBuf, CliError> {
+        self.state_dir.clone().map_or_else(usual, Ok)
+    }
+
+    /// What the process is told, if it listens at `listen` unless it is told otherwise.
+    pub fn common(
+        &self,
+        state_dir: PathBuf,
+        listen: Option<SocketAddr>,
+    ) -> Result<Common, CliError> {
         self.follow_parent()?;
         Ok(Common {
             state_dir,
@@ -165,6 +236,7 @@ pub fn master(args: &MasterArgs) -> Result<(), CliError> {
         common,
         project: args.project.clone(),
         register,
+        discovery: args.finding.discovery(),
     })?;
     Ok(())
 }
@@ -188,6 +260,13 @@ pub fn foreman(args: &ForemanArgs) -> Result<(), CliError> {
             .iter()
             .map(|text| resolve(text))
             .collect::<Result<_, _>>()?,
+        discovery: args.finding.discovery().map(|discovery| {
+            let projects = match &args.projects {
+                Some(projects) => Some(projects.clone()),
+                None => args.superior.is_empty().then(Names::all),
+            };
+            (discovery, projects)
+        }),
         cache_bytes_max: args.cache.unwrap_or(CACHE_BYTES),
     })?;
     Ok(())
@@ -212,7 +291,16 @@ pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
         common: args.standing.common(state_dir, None)?,
         site: args.site.clone(),
         name: args.name.clone(),
-        superior: resolve(&args.superior)?,
+        superior: match &args.superior {
+            Some(superior) => Above::At(resolve(superior)?),
+            None => {
+                let discovery = Discovery {
+                    catalog: args.catalog.clone(),
+                    advertise: Vec::new(),
+                };
+                Above::Found(discovery, args.project.clone().unwrap_or_else(Names::all))
+            }
+        },
         shape,
         cache_bytes_max: args.cache.unwrap_or(CACHE_BYTES),
         share_dir: match &args.share {

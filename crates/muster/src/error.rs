@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use muster_node::catalog::AskError;
 use muster_node::client::ClientError;
 use muster_node::daemon::DaemonError;
 use muster_node::identity::IdentityError;
@@ -91,7 +92,7 @@ pub enum CliError {
     },
     /// No master of this project is known.
     #[error(
-        "no master of project {name} runs under your name on this host: start one with muster master --project {name}, or give --master ADDR:PORT"
+        "no master of project {name} runs under your name on this host: start one with muster master --project {name}, or give --master ADDR:PORT or --catalog ADDR:PORT"
     )]
     NoProject {
         /// The project.
@@ -125,6 +126,32 @@ pub enum CliError {
     NoLast {
         /// The project or address.
         name: String,
+    },
+    /// Nobody said where the catalog is.
+    #[error("where is the catalog? Give --catalog ADDR:PORT, or set MUSTER_CATALOG")]
+    NoCatalog,
+    /// The catalog could not be asked, or would not.
+    #[error(transparent)]
+    Catalog(#[from] AskError),
+    /// The catalog does not know this project.
+    #[error(
+        "no project {name} is registered with the catalog; muster projects lists those that are"
+    )]
+    NotRegistered {
+        /// The project.
+        name: String,
+    },
+    /// A text does not name one replica.
+    #[error("{text:?} is not one replica of the catalog; muster catalog members lists them")]
+    NoMember {
+        /// The text.
+        text: String,
+    },
+    /// A file is no snapshot of a catalog.
+    #[error("{} is no snapshot of a catalog that this release can read", path.display())]
+    NoSnapshot {
+        /// Which.
+        path: PathBuf,
     },
     /// The system does not give what a command needs to run.
     #[error("cannot start: {0}")]
@@ -178,6 +205,11 @@ impl CliError {
             CliError::Journal(_) => "MU0401",
             CliError::Record { .. } => "MU0402",
             CliError::Sim(error) => error.code(),
+            CliError::NoCatalog => "MU0701",
+            CliError::Catalog(error) => ask_code(error),
+            CliError::NotRegistered { .. } => "MU0710",
+            CliError::NoMember { .. } => "MU0711",
+            CliError::NoSnapshot { .. } => "MU0712",
         }
     }
 
@@ -189,13 +221,19 @@ impl CliError {
             | CliError::Selector { .. }
             | CliError::OneTask { .. }
             | CliError::NoLast { .. }
+            | CliError::NoCatalog
+            | CliError::NoMember { .. }
             | CliError::Ensemble(_)
             | CliError::Sim(_) => Exit::Usage,
-            CliError::NoProject { .. } => Exit::Unreachable,
+            CliError::NoProject { .. } | CliError::NotRegistered { .. } => Exit::Unreachable,
+            // For a store of keys: whether it was done is not known.
+            CliError::Catalog(AskError::Unknown) => Exit::Unreachable,
             CliError::Impossible { .. } => Exit::Impossible,
             CliError::Client(error) => client_exit(error),
             CliError::Journal(_) | CliError::Record { .. } => Exit::TimedOut,
             CliError::NoHome
+            | CliError::Catalog(_)
+            | CliError::NoSnapshot { .. }
             | CliError::Json(_)
             | CliError::Runtime(_)
             | CliError::File { .. }
@@ -215,6 +253,19 @@ fn ensemble_code(error: &EnsembleError) -> &'static str {
         EnsembleError::Name { .. } => "MU0505",
         EnsembleError::SameName { .. } => "MU0506",
         EnsembleError::SharedOutput { .. } => "MU0507",
+    }
+}
+
+fn ask_code(error: &AskError) -> &'static str {
+    match error {
+        AskError::Unreachable(_) => "MU0702",
+        AskError::NoQuorum => "MU0703",
+        AskError::Busy => "MU0704",
+        AskError::Unknown => "MU0705",
+        AskError::Compacted { .. } => "MU0706",
+        AskError::Unfit => "MU0707",
+        AskError::Refused(_) => "MU0708",
+        AskError::Senseless => "MU0709",
     }
 }
 

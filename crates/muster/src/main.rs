@@ -4,6 +4,7 @@
 //! is data, standard error is talk.
 
 mod bench;
+mod catalog;
 mod clients;
 mod connect;
 mod daemon;
@@ -56,6 +57,10 @@ enum Command {
     Foreman(daemon::ForemanArgs),
     Worker(daemon::WorkerArgs),
     #[command(subcommand)]
+    Catalog(catalog::Catalog),
+    Projects(catalog::listing::ProjectsArgs),
+    Sites(catalog::listing::SitesArgs),
+    #[command(subcommand)]
     Bench(bench::Bench),
     #[command(subcommand)]
     Sim(sim::Sim),
@@ -71,7 +76,13 @@ impl Command {
             Command::Master(args) => args.standing.log_json,
             Command::Foreman(args) => args.standing.log_json,
             Command::Worker(args) => args.standing.log_json,
+            Command::Catalog(command) => match command.log_json() {
+                Some(json) => json,
+                None => return Voice::Command,
+            },
             Command::Run(_)
+            | Command::Projects(_)
+            | Command::Sites(_)
             | Command::Demo(_)
             | Command::Submit(_)
             | Command::Wait(_)
@@ -105,6 +116,9 @@ impl Command {
             Command::Master(args) => daemon::master(args).map(|()| Exit::Ok),
             Command::Foreman(args) => daemon::foreman(args).map(|()| Exit::Ok),
             Command::Worker(args) => daemon::worker(args).map(|()| Exit::Ok),
+            Command::Catalog(command) => catalog::run(command),
+            Command::Projects(args) => catalog::listing::projects(args),
+            Command::Sites(args) => catalog::listing::sites(args),
             Command::Bench(args) => bench::run(args).map(|()| Exit::Ok),
         }
     }

@@ -54,6 +54,14 @@ pub struct RunArgs {
     /// Use the standing master at this address
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["sites", "workers", "on"])]
     master: Option<String>,
+    /// Addresses of the catalog's replicas, which knows where the project of --on is
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        env = "MUSTER_CATALOG"
+    )]
+    catalog: Vec<String>,
     /// Where the federation's keys are
     #[arg(long, value_name = "DIR", env = "MUSTER_KEYS")]
     keys: Option<PathBuf>,
@@ -186,6 +194,7 @@ impl RunArgs {
             let master = MasterArgs {
                 project: self.on.clone(),
                 master: self.master.clone(),
+                catalog: self.catalog.clone(),
                 keys: self.keys.clone(),
             };
             return Ok(Place::Standing(master.connect(LONG).await?));

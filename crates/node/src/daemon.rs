@@ -3,6 +3,8 @@
 //! A daemon locks its state directory, so that no two processes share one, and finds there who it is, what it has
 //! recorded and what its store holds. It writes its port file when it can be reached and removes it when it leaves.
 
+mod catalog;
+mod discovery;
 mod foreman;
 mod master;
 mod state;
@@ -22,9 +24,10 @@ use crate::driver::{Door, DriveError};
 use crate::endpoint::{EndpointError, listen};
 use crate::identity::{Credentials, IdentityError};
 
+pub use catalog::{CatalogOptions, run_catalog};
 pub use foreman::{ForemanOptions, run_foreman};
 pub use master::{MasterOptions, run_master};
-pub use worker::{ShareDir, WorkerOptions, run_worker};
+pub use worker::{Above, ShareDir, WorkerOptions, run_worker};
 
 /// What every daemon is told.
 #[derive(Clone, Debug)]
@@ -37,6 +40,15 @@ pub struct Common {
     pub listen: Option<SocketAddr>,
     /// Where its port is written while it can be reached.
     pub port_file: Option<PathBuf>,
+}
+
+/// How a daemon uses the catalog.
+#[derive(Clone, Debug, Default)]
+pub struct Discovery {
+    /// Addresses of the catalog's replicas; none: the daemon is not to be found and finds nobody.
+    pub catalog: Vec<String>,
+    /// What it tells others of where it can be reached; none: what the system says.
+    pub advertise: Vec<String>,
 }
 
 /// Why a daemon could not start, or ended by itself.
@@ -86,10 +98,19 @@ pub enum DaemonError {
     /// Its loop ended.
     #[error(transparent)]
     Drive(#[from] DriveError),
+    /// The facts in its journal are not those of one replica.
+    #[error("the journal in {} is not that of one replica of a catalog", .0.display())]
+    Misfit(PathBuf),
+    /// Its replica of the catalog is at its end.
+    #[error(transparent)]
+    Halted(muster_catalog::Halt),
 }
 
 /// When a daemon that was told to leave goes although it is not drained; within the ten seconds of D2.
 const LEAVE_GRACE: Duration = Duration::from_secs(8);
+
+/// How often a daemon looks what it could tell the catalog.
+const OBSERVED: Duration = Duration::from_secs(1);
 
 /// A port file that goes when its process does.
 #[derive(Debug)]

@@ -11,6 +11,7 @@
 //!
 //! Not here: what anything means (the brains), what roles do beyond the chain (their [`Hands`]).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -18,9 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::machine::{Input, Machine, Never, Output, Record, Side};
-use muster_proto::{Lsn, Role};
+use muster_proto::{Lsn, Peer, Role};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::bulk::Shelf;
 use crate::clock::Clock;
@@ -30,9 +31,10 @@ use crate::identity::Credentials;
 mod chain;
 mod fetches;
 pub(crate) mod frames;
-mod gates;
-mod journal;
-mod outbox;
+pub(crate) mod gates;
+pub(crate) mod journal;
+pub(crate) mod outbox;
+mod pursuit;
 mod roster;
 mod status;
 mod turn;
@@ -51,10 +53,12 @@ pub struct Setup<M, L, H> {
     pub journal: Option<(Box<dyn Log>, Lsn)>,
     /// The content store.
     pub shelf: Shelf,
-    /// Whom to dial, for ever.
-    pub superiors: Vec<Superior>,
+    /// Whom to dial.
+    pub superiors: Superiors,
     /// Where subordinates and users come in; `None` for a process that nobody dials.
     pub door: Option<Door>,
+    /// Who is told how things stand, now and then.
+    pub observer: Option<Observer<M>>,
     /// What performs the asks of this role alone.
     pub hands: H,
     /// Where the ends of those asks come back; bounded by whoever makes the channel.
@@ -67,13 +71,62 @@ pub struct Setup<M, L, H> {
     pub grace: Duration,
 }
 
+/// Whom to dial, and who of them is linked.
+#[derive(Debug)]
+pub struct Superiors {
+    /// Those to be linked with, at any time: each is dialled for ever. Whoever is no longer listed is not dialled again
+    /// once its link has ended.
+    pub wanted: watch::Receiver<Vec<Superior>>,
+    /// Those that are linked.
+    pub linked: watch::Sender<BTreeSet<Peer>>,
+}
+
+impl Superiors {
+    /// The same ones for ever.
+    pub fn fixed(superiors: Vec<Superior>) -> Superiors {
+        let (_, wanted) = watch::channel(superiors);
+        let linked = watch::Sender::default();
+        Superiors { wanted, linked }
+    }
+}
+
 /// Someone to dial.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superior {
-    /// Where.
-    pub address: SocketAddr,
+    /// Where, one address after the other.
+    pub addresses: Vec<SocketAddr>,
     /// What may answer there.
     pub roles: Vec<Role>,
+    /// Who must answer there, if that is known.
+    pub peer: Option<Peer>,
+}
+
+impl Superior {
+    /// One that is known by its address alone.
+    pub fn at(address: SocketAddr, roles: &[Role]) -> Superior {
+        Superior {
+            addresses: vec![address],
+            roles: roles.to_vec(),
+            peer: None,
+        }
+    }
+
+    /// Whether `other` is the same, perhaps at other addresses.
+    fn is(&self, other: &Superior) -> bool {
+        match (&self.peer, &other.peer) {
+            (Some(peer), Some(other)) => peer == other,
+            (None, None) => self.addresses == other.addresses,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+/// Looks at a machine between turns.
+pub struct Observer<M> {
+    /// How long it is not told anew.
+    pub every: Duration,
+    /// What it does; it must be quick.
+    pub look: Box<dyn FnMut(&M) + Send>,
 }
 
 /// Where others come in.

@@ -1,6 +1,7 @@
 //! The drivers: everything of Muster that touches the world.
 
 pub mod bulk;
+pub mod catalog;
 pub mod client;
 pub mod clock;
 pub mod daemon;

@@ -6,14 +6,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_master::{Config, Event, Master};
+use muster_proto::catalog::{Key, Kind, Project, Value};
 use muster_proto::machine::{Never, Side};
 use muster_proto::{MasterId, Role};
 use tokio::sync::mpsc;
 
-use super::{Common, DaemonError, LEAVE_GRACE, announce, open_door, runtime, state};
+use super::discovery::{self, Directory};
+use super::{
+    Common, DaemonError, Discovery, LEAVE_GRACE, OBSERVED, announce, open_door, runtime, state,
+};
 use crate::bulk::Shelf;
+use crate::catalog::Client;
 use crate::clock::Clock;
-use crate::driver::{self, Setup, asked_to_leave};
+use crate::driver::{self, Observer, Setup, Superiors, asked_to_leave};
 
 /// What a master is told.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub struct MasterOptions {
     pub project: String,
     /// Where its address is written for this user's commands while it can be reached.
     pub register: Option<PathBuf>,
+    /// Where others find it.
+    pub discovery: Option<Discovery>,
 }
 
 /// Who may come in.
@@ -89,13 +96,27 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
         let stop = asked_to_leave().map_err(DaemonError::System)?;
         let port_file = announce(common, &credentials, door.as_ref())?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
+        let credentials = Arc::new(credentials);
+        let mut directory = Directory::default();
+        let observer = match &options.discovery {
+            Some(discovery) => {
+                let (client, addresses) = discovery::open(discovery, &credentials, address).await;
+                let key = Key {
+                    kind: Kind::Project,
+                    name: options.project.clone(),
+                };
+                Some(register(&mut directory, &client, key, addresses, &master))
+            }
+            None => None,
+        };
         let setup = Setup {
             clock,
-            credentials: Arc::new(credentials),
+            credentials,
             journal: Some((log, next)),
             shelf: Shelf::start(store).map_err(DaemonError::System)?,
-            superiors: Vec::new(),
+            superiors: Superiors::fixed(Vec::new()),
             door,
+            observer,
             hands: (),
             local,
             stop,
@@ -103,7 +124,44 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
             grace: LEAVE_GRACE,
         };
         driver::run(master, setup).await?;
+        directory.leave().await;
         drop((port_file, registration));
         Ok(())
     })
+}
+
+/// Registers the project, and tells of what is to do as it changes.
+fn register(
+    directory: &mut Directory,
+    client: &Client,
+    key: Key,
+    addresses: Vec<String>,
+    master: &Master,
+) -> Observer<Master> {
+    let project = move |master: &Master| {
+        let counts = master.counts();
+        let few = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Value::Project(Project {
+            addresses: addresses.clone(),
+            epoch: master.book().epoch,
+            waiting: counts.waiting,
+            running: counts.leased,
+            done: counts.accounted,
+            wanted: few(counts.waiting),
+            capacity: few(counts.waiting + counts.leased),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    };
+    let values = directory.announce(client, key, project(master));
+    Observer {
+        every: OBSERVED,
+        look: Box::new(move |master| {
+            values.send_if_modified(|value| {
+                let now = project(master);
+                let is_news = *value != now;
+                *value = now;
+                is_news
+            });
+        }),
+    }
 }

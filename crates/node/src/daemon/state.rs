@@ -94,22 +94,7 @@ pub(super) fn journal<E: Record>(dir: &Path) -> Result<Opened<E>, DaemonError> {
     if let Some(torn) = recovery.torn {
         tracing::warn!(file = %torn.file.display(), at = torn.at, bytes = torn.bytes, "cut the torn end of the journal");
     }
-    Ok((Box::new(Kept(journal)), Lsn(recovery.last.0 + 1), events))
-}
-
-struct Kept(Journal);
-
-impl Log for Kept {
-    fn append(&mut self, record: &[u8]) {
-        self.0.append(record);
-    }
-
-    fn commit(&mut self) -> Result<(), String> {
-        self.0
-            .commit()
-            .map(|_| ())
-            .map_err(|error| error.to_string())
-    }
+    Ok((Box::new(journal), Lsn(recovery.last.0 + 1), events))
 }
 
 /// The content store of a daemon and what it holds.

@@ -13,10 +13,12 @@ use muster_store::{ContentStore, DirLock, Neighbours};
 use muster_worker::{Config, Worker};
 use tokio::sync::mpsc;
 
-use super::{Common, DaemonError, LEAVE_GRACE, announce, open_door, runtime, state};
+use super::discovery::{self, Directory};
+use super::{Common, DaemonError, Discovery, LEAVE_GRACE, announce, open_door, runtime, state};
 use crate::bulk::Shelf;
+use crate::catalog::Names;
 use crate::clock::Clock;
-use crate::driver::{self, Setup, Superior, asked_to_leave};
+use crate::driver::{self, Setup, Superior, Superiors, asked_to_leave};
 use crate::hands::{Runner, Surroundings};
 use crate::identity::Credentials;
 use crate::tasks::Tasks;
@@ -31,8 +33,8 @@ pub struct WorkerOptions {
     pub site: String,
     /// Its name; the one it had before, or one of its host, if it does not matter.
     pub name: Option<String>,
-    /// The foreman or master it takes work from.
-    pub superior: SocketAddr,
+    /// Whom it takes work from.
+    pub superior: Above,
     /// What it runs at once.
     pub shape: Resources,
     /// Bytes its cache may hold beyond what is needed at the moment.
@@ -41,6 +43,30 @@ pub struct WorkerOptions {
     pub share_dir: Option<ShareDir>,
     /// A command whose process calls [`main_mother`](crate::warden::main_mother).
     pub mother: Command,
+}
+
+/// Whom a worker takes work from.
+#[derive(Debug)]
+pub enum Above {
+    /// The foreman or master at this address.
+    At(SocketAddr),
+    /// A foreman of its site, or else the master of one of these projects, as the catalog knows them.
+    Found(Discovery, Names),
+}
+
+impl Above {
+    async fn find(self, directory: &mut Directory, credentials: &Arc<Credentials>) -> Superiors {
+        match self {
+            Above::At(address) => {
+                Superiors::fixed(vec![Superior::at(address, &[Role::Foreman, Role::Master])])
+            }
+            Above::Found(discovery, projects) => {
+                let (client, _) = discovery::open(&discovery, credentials, None).await;
+                let site = credentials.peer().site.clone();
+                directory.find_one(&client, projects, site)
+            }
+        }
+    }
 }
 
 /// Where workers of one host share what they fetch.
@@ -120,18 +146,19 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
         let stop = asked_to_leave().map_err(DaemonError::System)?;
         let port_file = announce(&common, &credentials, door.as_ref())?;
         let (ended, local) = mpsc::channel(RUNS_MAX);
+        let credentials = Arc::new(credentials);
+        let mut directory = Directory::default();
+        let superiors = superior.find(&mut directory, &credentials).await;
         let setup = Setup {
             clock: Clock::start(),
-            credentials: Arc::new(credentials),
+            credentials,
             journal: None,
             shelf: Shelf::start(store)
                 .map_err(DaemonError::System)?
                 .among(neighbours),
-            superiors: vec![Superior {
-                address: superior,
-                roles: vec![Role::Foreman, Role::Master],
-            }],
+            superiors,
             door,
+            observer: None,
             hands: Runner::new(nursery, Surroundings::of(&site), Tasks::new(), ended),
             local,
             stop,
@@ -139,6 +166,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
             grace: LEAVE_GRACE,
         };
         driver::run(worker, setup).await?;
+        directory.leave().await;
         drop(port_file);
         Ok(())
     })

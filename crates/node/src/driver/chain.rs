@@ -1,4 +1,4 @@
-//! The tasks that make links: dialling superiors for ever, greeting whoever is admitted at the door.
+//! The tasks that carry links, and greet whoever is admitted at the door.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -18,7 +18,6 @@ use super::roster::Arrival;
 use super::{Door, Superior};
 use crate::bulk::serve::serve;
 use crate::bulk::{Lines, Shelf};
-use crate::clock::Clock;
 use crate::endpoint::{DialError, Kind, Link, dial};
 use crate::identity::Credentials;
 use crate::tasks::Tasks;
@@ -61,42 +60,6 @@ pub(super) struct Chain {
     pub(super) leaving: watch::Receiver<bool>,
 }
 
-/// Keeps a link to `superior` until the process is leaving.
-pub(super) async fn pursue(mut chain: Chain, superior: Superior) {
-    let clock = Clock::start();
-    let mut backoff = Backoff::default();
-    let mut said = String::new();
-    while !*chain.leaving.borrow() {
-        let dialed = tokio::select! {
-            dialed = backoff.dial(superior.address, &chain.credentials, Kind::Control, &superior.roles) => dialed,
-            _ = chain.leaving.wait_for(|leaving| *leaving) => return,
-        };
-        let begun = clock.now();
-        let why = match dialed {
-            Ok(link) => {
-                let ended = chain.attend(link, End::Dialer, Side::Superior, Some(&superior));
-                ended.await.err().map(|why| why.to_string())
-            }
-            Err(why) => Some(why.to_string()),
-        };
-        match why {
-            // A superior may be away for days; each reason is worth one line.
-            Some(why) if why != said => {
-                tracing::warn!(address = %superior.address, %why, "cannot reach a superior; trying on");
-                said = why;
-            }
-            Some(_) => {}
-            None => said.clear(),
-        }
-        // A link that is closed as soon as it stands is no reason to hurry.
-        if Duration::from_micros(clock.now().since(begun).0) > BACKOFF_MAX {
-            backoff = Backoff::default();
-        }
-        let leaves = chain.leaving.wait_for(|leaving| *leaving);
-        timeout(backoff.next(), leaves).await.ok();
-    }
-}
-
 /// Greets whoever comes through the door until the process is leaving.
 pub(super) async fn receive(mut chain: Chain, mut door: Door) {
     let (mut controls, mut bulks) = (Tasks::new(), Tasks::new());
@@ -133,12 +96,12 @@ pub(super) async fn receive(mut chain: Chain, mut door: Door) {
 
 impl Chain {
     /// Carries one control connection from its greeting to its end.
-    async fn attend(
+    pub(super) async fn attend(
         &self,
         link: Link,
         end: End,
         side: Side,
-        superior: Option<&Superior>,
+        superior: Option<(&Superior, SocketAddr)>,
     ) -> Result<(), GreetError> {
         let peer = link.peer().clone();
         let (sending, frames) = greet(&link, end).await?;
@@ -210,19 +173,14 @@ impl Chain {
     }
 
     /// Keeps a bulk connection beside a link that this process dialled; does nothing, for ever, beside any other.
-    async fn keep_bulk(&self, control: &Link, superior: Option<&Superior>) {
-        let Some(superior) = superior else {
+    async fn keep_bulk(&self, control: &Link, superior: Option<(&Superior, SocketAddr)>) {
+        let Some((superior, address)) = superior else {
             return std::future::pending().await;
         };
         let mut backoff = Backoff::default();
         loop {
             match backoff
-                .dial(
-                    superior.address,
-                    &self.credentials,
-                    Kind::Bulk,
-                    &superior.roles,
-                )
+                .dial(address, &self.credentials, Kind::Bulk, &superior.roles)
                 .await
             {
                 Ok(link) if link.peer() == control.peer() => {
@@ -250,7 +208,7 @@ impl Chain {
 }
 
 /// How long to wait before the next try: twice as long after each, up to a limit, and never in step with others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     next: Duration,
 }
@@ -293,7 +251,7 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// How many steps a handshake may take: half a second at first, its whole ten seconds after some tries.
 const DIAL_STEPS: u32 = 5;
 /// The longest wait: a superior that is back has its subordinates within two seconds.
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// When a connection whose peer has ended its stream is closed here, and links are no longer waited for in leaving.
 const FAREWELL: Duration = Duration::from_millis(600);
 /// When peers are no longer waited for to have heard that the door is closed; the address is free again then.

@@ -5,9 +5,16 @@ use std::collections::VecDeque;
 use muster_proto::{Digest, LinkId, Lsn};
 
 /// Effects in the order in which they may happen: by record, then by arrival.
-#[derive(Debug, Default)]
-pub(super) struct Gates {
-    waiting: VecDeque<(Lsn, Gated)>,
+#[derive(Debug)]
+pub(crate) struct Gates<E> {
+    waiting: VecDeque<(Lsn, E)>,
+}
+
+impl<E> Default for Gates<E> {
+    fn default() -> Gates<E> {
+        let waiting = VecDeque::new();
+        Gates { waiting }
+    }
 }
 
 /// An effect that must not precede a record.
@@ -24,11 +31,19 @@ pub(super) enum Gated {
     Forget(Digest),
 }
 
-impl Gates {
+impl Gates<Gated> {
+    /// Contents are wanted anew: what was to give them up, and has not, does not happen. Costs O(what waits).
+    pub(super) fn keep(&mut self, digest: Digest) {
+        self.waiting
+            .retain(|(_, effect)| !matches!(effect, Gated::Forget(old) if *old == digest));
+    }
+}
+
+impl<E> Gates<E> {
     /// Holds `effect` until `lsn` is durable.
     ///
     /// O(1) for records that come in order, which is how brains make them.
-    pub(super) fn hold(&mut self, lsn: Lsn, effect: Gated) {
+    pub(crate) fn hold(&mut self, lsn: Lsn, effect: E) {
         let at = match self.waiting.back() {
             Some((last, _)) if *last > lsn => {
                 self.waiting.partition_point(|(held, _)| *held <= lsn)
@@ -38,14 +53,8 @@ impl Gates {
         self.waiting.insert(at, (lsn, effect));
     }
 
-    /// Contents are wanted anew: what was to give them up, and has not, does not happen. Costs O(what waits).
-    pub(super) fn keep(&mut self, digest: Digest) {
-        self.waiting
-            .retain(|(_, effect)| !matches!(effect, Gated::Forget(old) if *old == digest));
-    }
-
     /// The next effect that may happen when the journal is durable up to `durable`.
-    pub(super) fn release(&mut self, durable: Lsn) -> Option<Gated> {
+    pub(crate) fn release(&mut self, durable: Lsn) -> Option<E> {
         let open = self
             .waiting
             .front()
@@ -70,7 +79,7 @@ mod tests {
             link: LinkId(link),
             bytes: Vec::new(),
         };
-        let mut gates = Gates::default();
+        let mut gates = Gates::<Gated>::default();
         for (lsn, link) in [(3, 1), (5, 2), (3, 3), (4, 4), (5, 5)] {
             gates.hold(Lsn(lsn), frame(link));
         }
@@ -93,7 +102,7 @@ mod tests {
     #[test]
     fn what_is_wanted_anew_is_not_given_up() {
         let forget = |n: u8| Gated::Forget(Digest([n; 32]));
-        let mut gates = Gates::default();
+        let mut gates = Gates::<Gated>::default();
         for (lsn, n) in [(3, 1), (3, 2), (4, 1)] {
             gates.hold(Lsn(lsn), forget(n));
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use muster_proto::Lsn;
 use muster_proto::machine::Record;
 use muster_store::Journal;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Where records become durable: the store's journal, or a test's.
 pub trait Log: Send + 'static {
@@ -28,6 +28,12 @@ pub trait Log: Send + 'static {
     /// # Errors
     /// Says for people why the disk refused. What was appended is kept, and committing is tried again later.
     fn commit(&mut self) -> Result<(), String>;
+
+    /// Replaces everything by these records, which get the next numbers, and returns the last of those.
+    ///
+    /// # Errors
+    /// Says for people why the disk refused. Then either the old records are there or the new ones, whole.
+    fn rewrite(&mut self, records: Vec<Vec<u8>>) -> Result<Lsn, String>;
 }
 
 impl Log for Journal {
@@ -39,6 +45,10 @@ impl Log for Journal {
         Journal::commit(self)
             .map(drop)
             .map_err(|error| error.to_string())
+    }
+
+    fn rewrite(&mut self, records: Vec<Vec<u8>>) -> Result<Lsn, String> {
+        Journal::rewrite(self, records.into_iter()).map_err(|error| error.to_string())
     }
 }
 
@@ -65,22 +75,30 @@ impl Batch {
     }
 }
 
+/// What the thread is given to do, in order.
+enum Work {
+    /// Make these durable.
+    Batch(Batch),
+    /// Put these in the place of all records, and say the number of the last.
+    Rewrite(Vec<Vec<u8>>, oneshot::Sender<Lsn>),
+}
+
 /// How the journal stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// Every record up to this one is on the disk.
-    pub(super) durable: Lsn,
+    pub(crate) durable: Lsn,
     /// Why nothing can be written, for people.
-    pub(super) trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 /// The loop's end of the journal.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     pending: Batch,
     /// The last record handed to [`Keeper::record`].
     last: Lsn,
-    batches: SyncSender<Batch>,
+    work: SyncSender<Work>,
     standing: watch::Receiver<Standing>,
     /// Tells the thread that a disk that refuses is not to be waited for.
     leaving: Arc<AtomicBool>,
@@ -97,9 +115,9 @@ impl Keeper {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(log: Box<dyn Log>, next: Lsn) -> io::Result<Keeper> {
+    pub(crate) fn start(log: Box<dyn Log>, next: Lsn) -> io::Result<Keeper> {
         let last = Lsn(next.0.saturating_sub(1));
-        let (batches, receiver) = sync_channel(BATCHES_MAX);
+        let (work, receiver) = sync_channel(BATCHES_MAX);
         let (sender, standing) = watch::channel(Standing {
             durable: last,
             trouble: None,
@@ -111,7 +129,7 @@ impl Keeper {
         Ok(Keeper {
             pending: Batch::default(),
             last,
-            batches,
+            work,
             standing,
             leaving,
             thread: thread.thread().clone(),
@@ -119,53 +137,82 @@ impl Keeper {
     }
 
     /// Takes a record, which gets the next number.
-    pub(super) fn record(&mut self, record: &impl Record) {
+    pub(crate) fn record(&mut self, record: &impl Record) {
         self.pending.push(record);
         self.last.0 += 1;
     }
 
     /// Hands the records of this turn over, unless the thread has enough to do; then they go with the next.
-    pub(super) fn flush(&mut self) -> Result<(), JournalLost> {
+    pub(crate) fn flush(&mut self) -> Result<(), JournalLost> {
         if self.pending.ends.is_empty() {
             return Ok(());
         }
-        match self.batches.try_send(mem::take(&mut self.pending)) {
+        match self
+            .work
+            .try_send(Work::Batch(mem::take(&mut self.pending)))
+        {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(batch)) => {
+            Err(TrySendError::Full(Work::Batch(batch))) => {
                 self.pending = batch;
                 Ok(())
             }
-            Err(TrySendError::Disconnected(_)) => Err(JournalLost),
+            Err(TrySendError::Full(Work::Rewrite(..)) | TrySendError::Disconnected(_)) => {
+                Err(JournalLost)
+            }
         }
     }
 
+    /// Puts `records` in the place of all that were recorded so far, and waits until they are durable; the last one's
+    /// number, or nothing if the disk refused, which leaves the old ones.
+    ///
+    /// Nothing may be recorded meanwhile.
+    pub(crate) async fn rewrite(
+        &mut self,
+        records: Vec<Vec<u8>>,
+    ) -> Result<Option<Lsn>, JournalLost> {
+        loop {
+            self.flush()?;
+            if self.is_settled() {
+                break;
+            }
+            self.changed().await?;
+        }
+        let (sender, done) = oneshot::channel();
+        // Everything is settled, so there is room.
+        let sent = self.work.try_send(Work::Rewrite(records, sender));
+        sent.map_err(|_| JournalLost)?;
+        let last = done.await.ok();
+        self.last = last.unwrap_or(self.last);
+        Ok(last)
+    }
+
     /// Waits until the standing has changed since it was last looked at; cancel safe.
-    pub(super) async fn changed(&mut self) -> Result<(), JournalLost> {
+    pub(crate) async fn changed(&mut self) -> Result<(), JournalLost> {
         self.standing.changed().await.map_err(|_| JournalLost)
     }
 
     /// How the journal stands.
-    pub(super) fn standing(&mut self) -> Standing {
+    pub(crate) fn standing(&mut self) -> Standing {
         self.standing.borrow_and_update().clone()
     }
 
     /// Up to which record the journal is durable.
-    pub(super) fn durable(&self) -> Lsn {
+    pub(crate) fn durable(&self) -> Lsn {
         self.standing.borrow().durable
     }
 
     /// Whether every record is on the disk.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.durable() == self.last
     }
 
     /// Whether so much waits that no more should be taken in.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.pending.bytes.len() > PENDING_BYTES_MAX
     }
 
     /// Ends the thread once it has written what it has, or once the disk has refused.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.leaving.store(true, Ordering::Relaxed);
         self.thread.unpark();
         while self.flush().is_ok() && !self.pending.ends.is_empty() {
@@ -173,7 +220,7 @@ impl Keeper {
                 return;
             }
         }
-        drop(self.batches);
+        drop(self.work);
         while self.standing.changed().await.is_ok() {}
     }
 }
@@ -181,15 +228,24 @@ impl Keeper {
 /// Commits what comes until nothing comes any more, or nobody is there to hear of it.
 fn keep(
     mut log: Box<dyn Log>,
-    batches: &Receiver<Batch>,
+    work: &Receiver<Work>,
     standing: &watch::Sender<Standing>,
     leaving: &AtomicBool,
 ) {
-    while let Ok(first) = batches.recv() {
+    while let Ok(first) = work.recv() {
         let mut records = 0;
-        for batch in iter::once(first).chain(batches.try_iter()) {
-            batch.records().for_each(|record| log.append(record));
-            records += batch.ends.len() as u64;
+        let mut rewrite = None;
+        for work in iter::once(first).chain(work.try_iter()) {
+            match work {
+                Work::Batch(batch) => {
+                    batch.records().for_each(|record| log.append(record));
+                    records += batch.ends.len() as u64;
+                }
+                Work::Rewrite(facts, done) => {
+                    rewrite = Some((facts, done));
+                    break;
+                }
+            }
         }
         while let Err(why) = log.commit() {
             complain(standing, why);
@@ -204,6 +260,26 @@ fn keep(
             }
             standing.durable.0 += records;
         });
+        if let Some((facts, done)) = rewrite {
+            compact(log.as_mut(), facts, done, standing);
+        }
+    }
+}
+
+/// Rewrites the journal; whoever waits hears nothing if the disk refuses.
+fn compact(
+    log: &mut dyn Log,
+    facts: Vec<Vec<u8>>,
+    done: oneshot::Sender<Lsn>,
+    standing: &watch::Sender<Standing>,
+) {
+    match log.rewrite(facts) {
+        Ok(last) => {
+            standing.send_modify(|standing| standing.durable = last);
+            // The loop may have left meanwhile.
+            done.send(last).ok();
+        }
+        Err(why) => tracing::warn!(%why, "the journal cannot be compacted; it goes on as it is"),
     }
 }
 

@@ -18,7 +18,7 @@ use super::fetches::{Fetches, Order};
 use super::gates::{Gated, Gates};
 use super::journal::Keeper;
 use super::roster::{Arrival, Roster};
-use super::{DriveError, Hands, JournalLost, Setup, status};
+use super::{DriveError, Hands, JournalLost, Observer, Setup, pursuit, status};
 use crate::bulk::fetch::fetch;
 use crate::bulk::{Lines, Shelf, Wanted};
 use crate::clock::Clock;
@@ -33,7 +33,7 @@ pub(super) struct Driver<M, L, E, C, H> {
     soon: VecDeque<Input<L>>,
     out: Vec<Output<E, C>>,
     roster: Roster,
-    gates: Gates,
+    gates: Gates<Gated>,
     fetches: Fetches,
     /// Until then no transfer begins: the disk was full.
     full_until: Time,
@@ -43,6 +43,9 @@ pub(super) struct Driver<M, L, E, C, H> {
     lines: Arc<Lines>,
     inlet: Inlet<L>,
     departure: Departure<M>,
+    observer: Option<Observer<M>>,
+    /// When the observer is told next.
+    observed_next: Time,
     transfers: Tasks,
     chains: Tasks,
 }
@@ -101,9 +104,8 @@ where
         };
         let lines = Arc::clone(&chain.lines);
         let mut chains = Tasks::new();
-        for superior in setup.superiors {
-            chains.spawn("superior", chain::pursue(chain.clone(), superior));
-        }
+        let superiors = pursuit::follow(chain.clone(), setup.superiors);
+        chains.spawn("superiors", superiors);
         if let Some(entrance) = setup.door {
             chains.spawn("door", chain::receive(chain, entrance));
         }
@@ -133,6 +135,8 @@ where
                 until: None,
                 leaving: leaver,
             },
+            observer: setup.observer,
+            observed_next: Time(0),
             transfers: Tasks::new(),
             chains,
         })
@@ -146,6 +150,7 @@ where
             self.take_burst();
             self.tick();
             self.flush()?;
+            self.be_observed();
         }
         Ok(self.leave().await)
     }
@@ -153,7 +158,12 @@ where
     /// Waits for something to do; cancel safe in every arm.
     async fn wait(&mut self) -> Result<Woken<L>, JournalLost> {
         let due = self.machine.deadline().map(|deadline| deadline.at);
-        let due = due.into_iter().chain(self.departure.until).min();
+        let observed = self.observer.as_ref().map(|_| self.observed_next);
+        let due = due
+            .into_iter()
+            .chain(self.departure.until)
+            .chain(observed)
+            .min();
         let is_staying = self.departure.until.is_none();
         let longest = if is_staying { LONGEST_NAP } else { LEAVING_NAP };
         let nap = due.map_or(longest, |at| self.clock.until(at).min(longest));
@@ -465,6 +475,17 @@ where
             .await
             .ok();
         });
+    }
+
+    /// Shows the machine to its observer, unless that was a moment ago.
+    fn be_observed(&mut self) {
+        let now = self.clock.now();
+        if let Some(observer) = &mut self.observer
+            && now >= self.observed_next
+        {
+            (observer.look)(&self.machine);
+            self.observed_next = now + span(observer.every);
+        }
     }
 
     /// Whether it is time to leave.

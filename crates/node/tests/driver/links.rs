@@ -356,6 +356,10 @@ impl Log for Stalled {
         self.written.send(std::mem::take(&mut self.batch)).ok();
         Ok(())
     }
+
+    fn rewrite(&mut self, _: Vec<Vec<u8>>) -> Result<Lsn, String> {
+        Err("nothing here is ever rewritten".to_owned())
+    }
 }
 
 /// Counts warnings.

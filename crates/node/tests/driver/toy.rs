@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_node::bulk::Shelf;
 use muster_node::clock::Clock;
-use muster_node::driver::{Door, Log, Setup, Superior, run};
+use muster_node::driver::{Door, Log, Setup, Superior, Superiors, run};
 use muster_node::endpoint::{Kind, Link, dial, listen};
 use muster_node::identity::{Authority, Credentials};
 use muster_node::tasks::Tasks;
@@ -157,10 +157,11 @@ impl World {
             credentials,
             journal: plan.log.map(|log| (log, Lsn(1))),
             shelf: Shelf::start(Arc::clone(&store)).expect("a shelf"),
-            superiors: Vec::from_iter(plan.superior.map(|address| Superior {
-                address,
-                roles: vec![Role::Master, Role::Foreman],
-            })),
+            superiors: Superiors::fixed(Vec::from_iter(
+                plan.superior
+                    .map(|address| Superior::at(address, &[Role::Master, Role::Foreman])),
+            )),
+            observer: None,
             door,
             hands: (),
             local,

@@ -43,14 +43,10 @@ fn member() -> Member {
     }
 }
 
-/// Every kind of inquiry, with every command, query and change of membership.
-pub fn inquiries() -> Vec<Frame> {
-    let op = Some(Op {
-        session: 7,
-        seq: 300,
-    });
+/// Every command but the one that opens a session.
+fn commands() -> [Command; 8] {
     let lease = Span::secs(30);
-    let commands = [
+    [
         Command::Register {
             key: key(Kind::Project, "fold"),
             value: project(),
@@ -83,7 +79,15 @@ pub fn inquiries() -> Vec<Frame> {
             expect: Expect::Any,
         },
         Command::Fence { meaning: 1 },
-    ];
+    ]
+}
+
+/// Every kind of inquiry, with every command, query and change of membership.
+pub fn inquiries() -> Vec<Frame> {
+    let op = Some(Op {
+        session: 7,
+        seq: 300,
+    });
     let filter = |names| Filter {
         kind: Kind::Site,
         names,
@@ -94,7 +98,7 @@ pub fn inquiries() -> Vec<Frame> {
         limit: 100,
     };
     let mut all = vec![Inquiry::Command(None, Command::Open)];
-    all.extend(commands.map(|command| Inquiry::Command(op, command)));
+    all.extend(commands().map(|command| Inquiry::Command(op, command)));
     all.extend([
         Inquiry::Query(
             Query::Get(key(Kind::Revocation, "x")),

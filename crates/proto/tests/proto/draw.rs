@@ -459,6 +459,14 @@ impl Draw {
         }
     }
 
+    fn explain(&mut self) -> Explain {
+        let subject = match self.number() % 2 {
+            0 => Subject::Task(self.task()),
+            _ => Subject::File(self.digest()),
+        };
+        Explain { subject }
+    }
+
     /// A frame of any kind, within every limit.
     pub fn frame(&mut self) -> Frame {
         let kind = self.of(Kind::ALL);
@@ -522,13 +530,7 @@ impl Draw {
             .into(),
             Kind::Status => Status {}.into(),
             Kind::StatusReply => self.status_reply().into(),
-            Kind::Explain => {
-                let subject = match self.number() % 2 {
-                    0 => Subject::Task(self.task()),
-                    _ => Subject::File(self.digest()),
-                };
-                Explain { subject }.into()
-            }
+            Kind::Explain => self.explain().into(),
             Kind::Explained => Explained {
                 lines: self.many(100, |draw| draw.text(200)),
             }

@@ -1,0 +1,298 @@
+//! Daemons and the catalog: being found, and finding superiors.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_proto::catalog::{Item, Key, Kind, Value};
+use muster_proto::{Peer, Role};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::{Discovery, state};
+use crate::catalog::announce::announce;
+use crate::catalog::reach::{addresses_of, resolve};
+use crate::catalog::seek::{Known, seek};
+use crate::catalog::{Client, Names};
+use crate::driver::{Superior, Superiors};
+use crate::identity::Credentials;
+use crate::tasks::Tasks;
+
+/// What a daemon does with the catalog while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    announcing: Tasks,
+    seeking: Tasks,
+    /// Dropped to take the name out again.
+    values: Option<watch::Sender<Value>>,
+}
+
+impl Directory {
+    /// Registers under `key` what `values` is told.
+    pub(super) fn announce(
+        &mut self,
+        client: &Client,
+        key: Key,
+        value: Value,
+    ) -> watch::Sender<Value> {
+        let (sender, values) = watch::channel(value);
+        self.announcing
+            .spawn("announcer", announce(client.clone(), key, values));
+        self.values = Some(sender.clone());
+        sender
+    }
+
+    /// Ends everything; a name that is registered is taken out if the catalog hears it in time.
+    pub(super) async fn leave(mut self) {
+        self.seeking.stop().await;
+        drop(self.values.take());
+        timeout(FAREWELL, self.announcing.join()).await.ok();
+    }
+
+    /// Finds masters for a foreman, beside those that it was given.
+    pub(super) fn find_masters(
+        &mut self,
+        client: &Client,
+        projects: Names,
+        given: Vec<Superior>,
+    ) -> Superiors {
+        let (wanted, superiors) = watch::channel(given.clone());
+        let (known, mut news) = watch::channel(Known::None);
+        self.seeking
+            .spawn("seeker", seek(client.clone(), Kind::Project, known));
+        self.seeking.spawn("finder", async move {
+            while news.changed().await.is_ok() {
+                let known = news.borrow_and_update().clone();
+                let mut all = given.clone();
+                for (name, item) in known.into_iter().flatten() {
+                    if projects.hold(&name) {
+                        all.extend(superior(&item).await);
+                    }
+                }
+                wanted.send_if_modified(|wanted| replace(wanted, all));
+            }
+        });
+        Superiors {
+            wanted: superiors,
+            linked: watch::Sender::default(),
+        }
+    }
+
+    /// Finds one superior for a worker: a foreman of its site, else a master of a project that matches.
+    pub(super) fn find_one(&mut self, client: &Client, projects: Names, site: String) -> Superiors {
+        let (wanted, superiors) = watch::channel(Vec::new());
+        let linked = watch::Sender::new(BTreeSet::new());
+        let search = Search {
+            site,
+            projects,
+            foremen: self.known(client, Kind::Foreman),
+            masters: self.known(client, Kind::Project),
+            weights: self.known(client, Kind::Weight),
+            linked: linked.subscribe(),
+        };
+        self.seeking.spawn("finder", search.run(wanted));
+        Superiors {
+            wanted: superiors,
+            linked,
+        }
+    }
+
+    fn known(&mut self, client: &Client, kind: Kind) -> watch::Receiver<Known> {
+        let (known, news) = watch::channel(Known::None);
+        self.seeking
+            .spawn("seeker", seek(client.clone(), kind, known));
+        news
+    }
+}
+
+/// How a worker chooses.
+struct Search {
+    site: String,
+    projects: Names,
+    foremen: watch::Receiver<Known>,
+    masters: watch::Receiver<Known>,
+    weights: watch::Receiver<Known>,
+    linked: watch::Receiver<BTreeSet<Peer>>,
+}
+
+impl Search {
+    /// Keeps to one superior as long as it is linked or registered, and then chooses another.
+    async fn run(mut self, wanted: watch::Sender<Vec<Superior>>) {
+        let mut waits_for_foreman = true;
+        loop {
+            let chosen = wanted.borrow().first().cloned();
+            if !chosen.is_some_and(|chosen| self.is_there(&chosen)) {
+                let choice = match self.foreman() {
+                    Some(item) => Some(item),
+                    // A site's foreman may be about to register: a worker that went to the master would pass it by.
+                    None if std::mem::take(&mut waits_for_foreman) && self.master().is_some() => {
+                        timeout(FOREMAN_GRACE, self.foremen.changed()).await.ok();
+                        continue;
+                    }
+                    None => self.master(),
+                };
+                let superior = match choice {
+                    Some(item) => superior(&item).await,
+                    None => None,
+                };
+                let superior = superior.into_iter().collect();
+                wanted.send_if_modified(|wanted| replace(wanted, superior));
+            } else {
+                self.refresh(&wanted).await;
+            }
+            let Search {
+                foremen,
+                masters,
+                linked,
+                ..
+            } = &mut self;
+            tokio::select! {
+                Ok(()) = foremen.changed() => {}
+                Ok(()) = masters.changed() => {}
+                Ok(()) = linked.changed() => {}
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Follows the chosen one to another address.
+    async fn refresh(&self, wanted: &watch::Sender<Vec<Superior>>) {
+        let chosen = wanted
+            .borrow()
+            .first()
+            .and_then(|chosen| chosen.peer.clone());
+        let item = chosen.and_then(|peer| self.item_of(&peer));
+        if let Some(item) = item
+            && let Some(superior) = superior(&item).await
+        {
+            wanted.send_if_modified(|wanted| replace(wanted, vec![superior]));
+        }
+    }
+
+    fn is_there(&self, superior: &Superior) -> bool {
+        let Some(peer) = &superior.peer else {
+            return false;
+        };
+        self.linked.borrow().contains(peer) || self.item_of(peer).is_some()
+    }
+
+    fn item_of(&self, peer: &Peer) -> Option<Item> {
+        let known = match peer.role {
+            Role::Foreman => &self.foremen,
+            Role::Master | Role::Worker | Role::Catalog | Role::User => &self.masters,
+        };
+        let known = known.borrow();
+        let mut items = known.iter().flatten().map(|(_, item)| item);
+        items.find(|item| item.owner == *peer).cloned()
+    }
+
+    /// A foreman of the site, rather one with few workers.
+    fn foreman(&self) -> Option<Item> {
+        let known = self.foremen.borrow();
+        let of_site = known.iter().flatten().filter(|(name, _)| {
+            name.split_once('/')
+                .is_some_and(|(site, _)| site == self.site)
+        });
+        drawn(of_site.map(|(_, item)| {
+            let workers = if let Value::Foreman(place) = &item.value {
+                u64::from(place.workers)
+            } else {
+                0
+            };
+            (SCALE / (workers + 1), item)
+        }))
+    }
+
+    /// A master that matches, rather one that has much to do and a large weight.
+    fn master(&self) -> Option<Item> {
+        let known = self.masters.borrow();
+        let weights = self.weights.borrow();
+        let weight = |name: &str| {
+            let item = weights.as_ref().and_then(|weights| weights.get(name));
+            if let Some(Value::Weight(weight)) = item.map(|item| &item.value) {
+                u64::from(*weight)
+            } else {
+                ORDINARY
+            }
+        };
+        let matching = known
+            .iter()
+            .flatten()
+            .filter(|(name, _)| self.projects.hold(name));
+        drawn(matching.map(|(name, item)| {
+            let wanted = if let Value::Project(project) = &item.value {
+                u64::from(project.wanted)
+            } else {
+                0
+            };
+            (weight(name) * (wanted + 1), item)
+        }))
+    }
+}
+
+/// One of these, each as likely as its share says; those with the same thing to offer spread over all by chance.
+fn drawn<'a>(choices: impl Iterator<Item = (u64, &'a Item)>) -> Option<Item> {
+    let choices: Vec<(u64, &Item)> = choices.map(|(share, item)| (share.max(1), item)).collect();
+    let sum: u64 = choices.iter().map(|(share, _)| share).sum();
+    let mut at = state::draw() % sum.max(1);
+    for (share, item) in &choices {
+        match at.checked_sub(*share) {
+            Some(rest) => at = rest,
+            None => return Some((*item).clone()),
+        }
+    }
+    None
+}
+
+/// Replaces a list by another; `false` if they are the same.
+fn replace(list: &mut Vec<Superior>, other: Vec<Superior>) -> bool {
+    let is_new = *list != other;
+    *list = other;
+    is_new
+}
+
+/// Whom to dial for what is registered, if it has an address.
+async fn superior(item: &Item) -> Option<Superior> {
+    let texts = match &item.value {
+        Value::Project(project) => &project.addresses,
+        Value::Foreman(place) | Value::Site(place) => &place.addresses,
+        Value::Token(_)
+        | Value::Revocation(_)
+        | Value::Weight(_)
+        | Value::Setting(_)
+        | Value::Member(_) => return None,
+    };
+    let addresses = resolve(texts).await;
+    (!addresses.is_empty()).then(|| Superior {
+        addresses,
+        roles: vec![item.owner.role],
+        peer: Some(item.owner.clone()),
+    })
+}
+
+/// A client of the catalog for a daemon, and what the daemon tells of where it can be reached.
+pub(super) async fn open(
+    discovery: &Discovery,
+    credentials: &Arc<Credentials>,
+    local: Option<SocketAddr>,
+) -> (Client, Vec<String>) {
+    let client = Client::new(discovery.catalog.clone(), Arc::clone(credentials));
+    let told = match (&discovery.advertise[..], local) {
+        ([], Some(local)) => addresses_of(local, &resolve(&discovery.catalog).await),
+        ([], None) => Vec::new(),
+        (told, _) => told.to_vec(),
+    };
+    (client, told)
+}
+
+/// When a daemon that leaves no longer waits for the catalog to hear of it.
+const FAREWELL: Duration = Duration::from_millis(800);
+/// How long a worker that has found only masters waits for a foreman of its site.
+const FOREMAN_GRACE: Duration = Duration::from_millis(700);
+/// How often a worker without a superior looks again.
+const LOOK: Duration = Duration::from_secs(2);
+/// What is divided by a foreman's workers.
+const SCALE: u64 = 1 << 20;
+/// The weight of a project that has none of its own.
+const ORDINARY: u64 = 1_000;
