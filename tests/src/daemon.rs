@@ -69,7 +69,25 @@ impl<'a> Daemon<'a> {
         daemon
     }
 
-    fn listening(home: &'a Home, name: &str, words: &[&str]) -> Daemon<'a> {
+    /// Starts a replica of the catalog: the founder, or one that joins those at `join`.
+    pub fn catalog(home: &'a Home, name: &str, join: &[String]) -> Daemon<'a> {
+        let join = join.join(",");
+        let mut words = vec!["catalog", "start", "--name", name];
+        if !join.is_empty() {
+            words.extend(["--join", &join]);
+        }
+        Daemon::listening(home, &format!("catalog-{name}"), &words)
+    }
+
+    /// Starts a process that does not listen.
+    pub fn mute(home: &'a Home, name: &str, words: &[&str]) -> Daemon<'a> {
+        let mut daemon = Daemon::new(home, name, words);
+        daemon.start();
+        daemon
+    }
+
+    /// Starts a process that listens, and waits until it can be reached.
+    pub fn listening(home: &'a Home, name: &str, words: &[&str]) -> Daemon<'a> {
         let mut daemon = Daemon::new(home, name, words);
         daemon.listens = true;
         daemon.start();
@@ -166,7 +184,7 @@ impl<'a> Daemon<'a> {
     }
 
     /// Sends it a signal.
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("it lives");
     }

@@ -60,6 +60,7 @@ impl Home {
             .env("MUSTER_STATE", self.path("state"))
             .env("MUSTER_KEYS", self.keys())
             .env_remove("MUSTER_PROJECT")
+            .env_remove("MUSTER_CATALOG")
             .env_remove("MUSTER_LOG")
             .stdin(Stdio::null());
         command

@@ -8,6 +8,8 @@
 //! Not here: what one process can show about itself; that is tested beside its code.
 
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod contracts;
 #[cfg(test)]
 mod crashes;
@@ -22,6 +24,8 @@ mod ensembles;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod finding;
+#[cfg(test)]
 mod full;
 #[cfg(test)]
 mod home;
@@ -31,6 +35,10 @@ mod honesty;
 mod hostile;
 #[cfg(test)]
 mod ledger;
+/// The judge of histories that the catalog's own storms have.
+#[cfg(test)]
+#[path = "../../crates/catalog/tests/catalog/linear.rs"]
+mod linear;
 #[cfg(test)]
 mod orphans;
 #[cfg(test)]

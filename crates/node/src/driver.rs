@@ -74,9 +74,10 @@ pub struct Setup<M, L, H> {
 /// Whom to dial, and who of them is linked.
 #[derive(Debug)]
 pub struct Superiors {
-    /// Those to be linked with, at any time: each is dialled for ever. Whoever is no longer listed is not dialled again
-    /// once its link has ended.
+    /// Those to be linked with, at any time: each is dialled for ever. Whoever is no longer listed is not dialled again.
     pub wanted: watch::Receiver<Vec<Superior>>,
+    /// Whether the link of whoever is no longer listed is closed, too; otherwise it goes on as long as it stands.
+    pub leaves: bool,
     /// Those that are linked.
     pub linked: watch::Sender<BTreeSet<Peer>>,
 }
@@ -86,7 +87,12 @@ impl Superiors {
     pub fn fixed(superiors: Vec<Superior>) -> Superiors {
         let (_, wanted) = watch::channel(superiors);
         let linked = watch::Sender::default();
-        Superiors { wanted, linked }
+        let leaves = false;
+        Superiors {
+            wanted,
+            leaves,
+            linked,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_proto::Span;
 use muster_proto::catalog::{Command, Key, Refusal, Value};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{AskError, Client};
 
@@ -51,17 +51,27 @@ pub async fn announce(client: Client, key: Key, mut values: watch::Receiver<Valu
                 AGAIN
             }
         };
-        // Changes are told after a moment, several together.
-        let changed = async {
-            sleep(GATHER).await;
-            values.changed().await
-        };
-        if let Ok(Err(_)) = timeout(pause, changed).await {
+        if is_over(&mut values, pause).await {
             break;
         }
     }
     if is_registered {
         client.command(Command::Remove { key }, FAREWELL).await.ok();
+    }
+}
+
+/// Waits for the next change, but no longer than `pause`; a change is told after a moment, several together. Says whether
+/// nobody announces anything any more.
+async fn is_over(values: &mut watch::Receiver<Value>, pause: Duration) -> bool {
+    match timeout(pause, values.changed()).await {
+        Ok(Err(_)) => true,
+        Ok(Ok(())) => {
+            let end = async { while values.changed().await.is_ok() {} };
+            let is_over = timeout(GATHER, end).await.is_ok();
+            values.mark_changed();
+            is_over
+        }
+        Err(_) => false,
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Line {
     unsent: Vec<Request>,
     open: BTreeMap<u64, Open>,
     number: u64,
+    /// How long the next dial is waited for.
+    dial: Duration,
     why: String,
 }
 
@@ -89,6 +91,7 @@ impl Line {
             unsent: Vec::new(),
             open: BTreeMap::new(),
             number: 1,
+            dial: DIAL_MIN,
             why: "no replica was tried yet".to_owned(),
         }
     }
@@ -103,6 +106,7 @@ impl Line {
         loop {
             match self.connect().await {
                 Some((link, streams)) => {
+                    self.dial = DIAL_MIN;
                     let begun = self.clock.now();
                     let over = self.converse(streams).await;
                     self.give_back_open();
@@ -118,7 +122,10 @@ impl Line {
                         continue;
                     }
                 }
-                None => self.give_back_late(),
+                None => {
+                    self.dial = (self.dial * 2).min(DIAL_MAX);
+                    self.give_back_late();
+                }
             }
             let pause = backoff.next().min(PAUSE_MAX);
             if self.gather(pause).await.is_none() {
@@ -165,8 +172,9 @@ impl Line {
         let mut tasks = Tasks::new();
         for address in addresses {
             let (sender, credentials) = (sender.clone(), Arc::clone(&self.credentials));
+            let patience = self.dial;
             tasks.spawn("catalog client dial", async move {
-                let linked = timeout(DIAL, link_to(address, &credentials)).await;
+                let linked = timeout(patience, link_to(address, &credentials)).await;
                 let linked = linked.unwrap_or_else(|_| Err(format!("no answer from {address}")));
                 // Another address was faster if nobody receives.
                 sender.send(linked).await.ok();
@@ -323,8 +331,11 @@ pub(super) fn span(patience: Duration) -> Span {
     Span(u64::try_from(patience.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// When a replica that was dialled is given up for the next: several times the longest round trip of a handshake.
-const DIAL: Duration = Duration::from_secs(1);
+/// When a replica that was dialled is given up for the next, at first: a handshake whose first packet found nobody
+/// repeats it only after a second, and a replica that has just started would wait that long for its clients.
+const DIAL_MIN: Duration = Duration::from_millis(300);
+/// The same after some rounds of tries.
+const DIAL_MAX: Duration = Duration::from_secs(3);
 /// The longest pause between rounds of tries: what is found again should be found within two seconds.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A connection that lasted as long as this was a good one.

@@ -282,18 +282,18 @@ async fn introduce(
 ) -> Option<(SendStream, Frames)> {
     let greeted = async {
         let (mut sending, mut frames) = greet(link, End::Dialer).await.ok()?;
-        say_who(&mut sending, around.own).await?;
+        say_who(&mut sending, around.own, node).await?;
         match frames.next(Role::Catalog).await {
-            Ok(Frame::Replica(replica)) if replica.node == node => Some((sending, frames)),
+            Ok(Frame::Replica(replica)) if replica.from == node => Some((sending, frames)),
             Ok(_) | Err(_) => None,
         }
     };
     timeout(INTRODUCTION, greeted).await.ok().flatten()
 }
 
-async fn say_who(sending: &mut SendStream, own: NodeId) -> Option<()> {
+async fn say_who(sending: &mut SendStream, from: NodeId, to: NodeId) -> Option<()> {
     let mut bytes = Vec::new();
-    Frame::from(Replica { node: own }).encode(&mut bytes);
+    Frame::from(Replica { from, to }).encode(&mut bytes);
     sending.write_all(&bytes).await.ok()
 }
 
@@ -321,9 +321,13 @@ impl Surroundings {
             return;
         };
         if let Frame::Replica(replica) = first {
-            if say_who(&mut sending, self.own).await.is_some() {
-                self.carry(replica.node, link, (sending, frames), false)
+            let said = say_who(&mut sending, self.own, replica.from).await;
+            // Whoever means the storage that was here before has no business with this one.
+            if said.is_some() && replica.to == self.own {
+                self.carry(replica.from, link, (sending, frames), false)
                     .await;
+            } else {
+                timeout(LAST_WORDS, link.closed()).await.ok();
             }
         } else {
             self.attend(link, (sending, frames), first).await;

@@ -75,12 +75,20 @@ impl Directory {
         });
         Superiors {
             wanted: superiors,
+            leaves: false,
             linked: watch::Sender::default(),
         }
     }
 
-    /// Finds one superior for a worker: a foreman of its site, else a master of a project that matches.
-    pub(super) fn find_one(&mut self, client: &Client, projects: Names, site: String) -> Superiors {
+    /// Finds one superior for a worker: a foreman of its site, else a master of a project that matches. `idle` says
+    /// when the worker could leave one for the other.
+    pub(super) fn find_one(
+        &mut self,
+        client: &Client,
+        projects: Names,
+        site: String,
+        idle: watch::Receiver<bool>,
+    ) -> Superiors {
         let (wanted, superiors) = watch::channel(Vec::new());
         let linked = watch::Sender::new(BTreeSet::new());
         let search = Search {
@@ -90,10 +98,12 @@ impl Directory {
             masters: self.known(client, Kind::Project),
             weights: self.known(client, Kind::Weight),
             linked: linked.subscribe(),
+            idle,
         };
         self.seeking.spawn("finder", search.run(wanted));
         Superiors {
             wanted: superiors,
+            leaves: true,
             linked,
         }
     }
@@ -114,46 +124,50 @@ struct Search {
     masters: watch::Receiver<Known>,
     weights: watch::Receiver<Known>,
     linked: watch::Receiver<BTreeSet<Peer>>,
+    idle: watch::Receiver<bool>,
 }
 
 impl Search {
-    /// Keeps to one superior as long as it is linked or registered, and then chooses another.
+    /// Keeps to one superior as long as it is linked or registered, and then chooses another; leaves a master for a
+    /// foreman of its site when it is idle.
     async fn run(mut self, wanted: watch::Sender<Vec<Superior>>) {
-        let mut waits_for_foreman = true;
         loop {
             let chosen = wanted.borrow().first().cloned();
-            if !chosen.is_some_and(|chosen| self.is_there(&chosen)) {
-                let choice = match self.foreman() {
-                    Some(item) => Some(item),
-                    // A site's foreman may be about to register: a worker that went to the master would pass it by.
-                    None if std::mem::take(&mut waits_for_foreman) && self.master().is_some() => {
-                        timeout(FOREMAN_GRACE, self.foremen.changed()).await.ok();
-                        continue;
-                    }
-                    None => self.master(),
-                };
-                let superior = match choice {
-                    Some(item) => superior(&item).await,
-                    None => None,
-                };
-                let superior = superior.into_iter().collect();
-                wanted.send_if_modified(|wanted| replace(wanted, superior));
-            } else {
-                self.refresh(&wanted).await;
+            match chosen {
+                Some(chosen) if self.is_there(&chosen) && !self.is_passed_by(&chosen) => {
+                    self.refresh(&wanted).await;
+                }
+                Some(_) | None => {
+                    let choice = self.foreman().or_else(|| self.master());
+                    let superior = match choice {
+                        Some(item) => superior(&item).await,
+                        None => None,
+                    };
+                    let superior = superior.into_iter().collect();
+                    wanted.send_if_modified(|wanted| replace(wanted, superior));
+                }
             }
             let Search {
                 foremen,
                 masters,
                 linked,
+                idle,
                 ..
             } = &mut self;
             tokio::select! {
                 Ok(()) = foremen.changed() => {}
                 Ok(()) = masters.changed() => {}
                 Ok(()) = linked.changed() => {}
+                Ok(()) = idle.changed() => {}
                 () = sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Whether a worker that has nothing to do is with a master although its site has a foreman.
+    fn is_passed_by(&self, chosen: &Superior) -> bool {
+        let is_master = chosen.roles == [Role::Master];
+        is_master && *self.idle.borrow() && self.foreman().is_some()
     }
 
     /// Follows the chosen one to another address.
@@ -288,8 +302,6 @@ pub(super) async fn open(
 
 /// When a daemon that leaves no longer waits for the catalog to hear of it.
 const FAREWELL: Duration = Duration::from_millis(800);
-/// How long a worker that has found only masters waits for a foreman of its site.
-const FOREMAN_GRACE: Duration = Duration::from_millis(700);
 /// How often a worker without a superior looks again.
 const LOOK: Duration = Duration::from_secs(2);
 /// What is divided by a foreman's workers.

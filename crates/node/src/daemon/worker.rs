@@ -11,14 +11,16 @@ use muster_proto::machine::Side;
 use muster_proto::{Resources, Role};
 use muster_store::{ContentStore, DirLock, Neighbours};
 use muster_worker::{Config, Worker};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::discovery::{self, Directory};
-use super::{Common, DaemonError, Discovery, LEAVE_GRACE, announce, open_door, runtime, state};
+use super::{
+    Common, DaemonError, Discovery, LEAVE_GRACE, OBSERVED, announce, open_door, runtime, state,
+};
 use crate::bulk::Shelf;
 use crate::catalog::Names;
 use crate::clock::Clock;
-use crate::driver::{self, Setup, Superior, Superiors, asked_to_leave};
+use crate::driver::{self, Observer, Setup, Superior, Superiors, asked_to_leave};
 use crate::hands::{Runner, Surroundings};
 use crate::identity::Credentials;
 use crate::tasks::Tasks;
@@ -55,15 +57,32 @@ pub enum Above {
 }
 
 impl Above {
-    async fn find(self, directory: &mut Directory, credentials: &Arc<Credentials>) -> Superiors {
+    /// Whom to dial, and who looks for times when nothing is to do.
+    async fn find(
+        self,
+        directory: &mut Directory,
+        credentials: &Arc<Credentials>,
+    ) -> (Superiors, Option<Observer<Worker>>) {
         match self {
             Above::At(address) => {
-                Superiors::fixed(vec![Superior::at(address, &[Role::Foreman, Role::Master])])
+                let superior = Superior::at(address, &[Role::Foreman, Role::Master]);
+                (Superiors::fixed(vec![superior]), None)
             }
             Above::Found(discovery, projects) => {
                 let (client, _) = discovery::open(&discovery, credentials, None).await;
                 let site = credentials.peer().site.clone();
-                directory.find_one(&client, projects, site)
+                let (sender, idle) = watch::channel(true);
+                let observer = Observer {
+                    every: OBSERVED,
+                    look: Box::new(move |worker: &Worker| {
+                        sender.send_if_modified(|idle| {
+                            let was = std::mem::replace(idle, worker.is_idle());
+                            was != *idle
+                        });
+                    }),
+                };
+                let superiors = directory.find_one(&client, projects, site, idle);
+                (superiors, Some(observer))
             }
         }
     }
@@ -148,7 +167,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
         let (ended, local) = mpsc::channel(RUNS_MAX);
         let credentials = Arc::new(credentials);
         let mut directory = Directory::default();
-        let superiors = superior.find(&mut directory, &credentials).await;
+        let (superiors, observer) = superior.find(&mut directory, &credentials).await;
         let setup = Setup {
             clock: Clock::start(),
             credentials,
@@ -158,7 +177,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
                 .among(neighbours),
             superiors,
             door,
-            observer: None,
+            observer,
             hands: Runner::new(nursery, Surroundings::of(&site), Tasks::new(), ended),
             local,
             stop,

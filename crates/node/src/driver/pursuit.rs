@@ -18,7 +18,11 @@ use crate::tasks::Tasks;
 
 /// Pursues whoever is wanted until the process is leaving.
 pub(super) async fn follow(mut chain: Chain, superiors: Superiors) {
-    let Superiors { mut wanted, linked } = superiors;
+    let Superiors {
+        mut wanted,
+        leaves,
+        linked,
+    } = superiors;
     let mut tasks = Tasks::new();
     let mut pursued: Vec<(Superior, watch::Sender<Option<Superior>>)> = Vec::new();
     while !*chain.leaving.borrow() {
@@ -39,7 +43,7 @@ pub(super) async fn follow(mut chain: Chain, superiors: Superiors) {
                 }
                 None => {
                     let (orders, ordered) = watch::channel(Some(superior.clone()));
-                    let task = pursue(chain.clone(), ordered, linked.clone());
+                    let task = pursue(chain.clone(), ordered, leaves, linked.clone());
                     tasks.spawn("superior", task);
                     pursued.push((superior, orders));
                 }
@@ -57,6 +61,7 @@ pub(super) async fn follow(mut chain: Chain, superiors: Superiors) {
 async fn pursue(
     mut chain: Chain,
     mut orders: watch::Receiver<Option<Superior>>,
+    leaves: bool,
     linked: watch::Sender<BTreeSet<Peer>>,
 ) {
     let clock = Clock::start();
@@ -90,13 +95,15 @@ async fn pursue(
                 linked.send_modify(|linked| {
                     linked.insert(peer.clone());
                 });
-                let ended = chain.attend(
+                let unwanted = release(link.clone(), orders.clone(), leaves);
+                let attended = chain.attend(
                     link,
                     End::Dialer,
                     Side::Superior,
                     Some((&superior, address)),
                 );
-                let why = ended.await.err().map(|why| why.to_string());
+                let (ended, ()) = tokio::join!(attended, unwanted);
+                let why = ended.err().map(|why| why.to_string());
                 linked.send_modify(|linked| {
                     linked.remove(&peer);
                 });
@@ -125,6 +132,23 @@ async fn pursue(
             }
         };
         timeout(backoff.next(), ordered).await.ok();
+    }
+}
+
+/// Closes a link when its superior is not wanted any more, if that is to be; over when the link is.
+async fn release(link: Link, mut orders: watch::Receiver<Option<Superior>>, leaves: bool) {
+    let unwanted = async {
+        // Whoever gives the orders is gone: the process leaves, and sees to its links itself.
+        let is_over = orders.wait_for(Option::is_none).await.is_err();
+        if is_over || !leaves {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = link.closed() => {}
+        () = unwanted => {
+            link.finish(CloseCode::Done).await;
+        }
     }
 }
 

@@ -51,7 +51,9 @@ pub struct Answered {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
     /// The sender's storage.
-    pub node: NodeId,
+    pub from: NodeId,
+    /// The storage that it means; one that was wiped is another, at the same address.
+    pub to: NodeId,
 }
 
 /// A replica says something to another.

@@ -82,7 +82,8 @@ pub fn samples(kind: Kind) -> Vec<Frame> {
         Kind::Desist => vec![Frame::from(Desist { ask: 300 })],
         Kind::Answered => catalog::answers(),
         Kind::Replica => vec![Frame::from(Replica {
-            node: NodeId(u64::MAX),
+            from: NodeId(u64::MAX),
+            to: NodeId(1),
         })],
         Kind::Raft => vec![catalog::said()],
     }
