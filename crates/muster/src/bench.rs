@@ -1,5 +1,6 @@
 //! `muster bench`: what parts of Muster cost on this machine, beside what the machine can do at all.
 
+mod catalog;
 mod dispatch;
 mod transfer;
 
@@ -12,6 +13,8 @@ use crate::error::CliError;
 pub enum Bench {
     /// Tasks per second through master, foreman and worker
     Dispatch(dispatch::DispatchArgs),
+    /// Registrations and lookups per second of a catalog of some replicas
+    Catalog(catalog::CatalogArgs),
     /// Bytes per second from one content store to another, over a good path or a bad one
     Transfer(transfer::TransferArgs),
 }
@@ -20,6 +23,7 @@ pub enum Bench {
 pub fn run(bench: &Bench) -> Result<(), CliError> {
     match bench {
         Bench::Dispatch(args) => dispatch::run(args),
+        Bench::Catalog(args) => catalog::run(args),
         Bench::Transfer(args) => transfer::run(args),
     }
 }

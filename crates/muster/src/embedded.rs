@@ -20,8 +20,10 @@ use muster_node::tasks::Tasks;
 use muster_proto::{Peer, Role};
 use tokio::sync::{Notify, watch};
 
+mod catalog;
 mod child;
 
+pub use catalog::Replicas;
 use child::{Child, Part};
 
 /// What an embedded federation consists of.
