@@ -37,7 +37,7 @@ mod hostile;
 mod ledger;
 /// The judge of histories that the catalog's own storms have.
 #[cfg(test)]
-#[path = "../../crates/catalog/tests/catalog/linear.rs"]
+#[path = "../../crates/sim/src/catalog/linear.rs"]
 mod linear;
 #[cfg(test)]
 mod orphans;

@@ -10,6 +10,7 @@
 pub mod agenda;
 pub mod brain;
 pub mod cast;
+pub mod catalog;
 pub mod checkers;
 pub mod disk;
 pub mod network;

@@ -25,6 +25,7 @@ pub use weather::{Climate, Rough, Strike, Weather};
 
 use crate::brain::{ActorId, Observer, Sight};
 use crate::cast::Cast;
+use crate::catalog;
 use crate::checkers::{Checkers, Fairness, Share, Violation};
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -45,6 +46,9 @@ pub fn storm(seeds: Range<u64>, profile: &Profile) -> Report {
 
 /// What becomes of one seed; if a promise is broken it is told a second time, with its story.
 fn one(seed: u64, profile: &Profile) -> Report {
+    if profile.scene == Scene::Catalog {
+        return catalog::storm::told(seed, profile.name);
+    }
     let end = run(seed, profile, None);
     let failure = end.violation.map(|violation| {
         let story = Story::of(violation.tasks.iter().copied());
@@ -70,6 +74,9 @@ fn one(seed: u64, profile: &Profile) -> Report {
 
 /// Who there is under `seed` and what goes wrong, for people.
 pub fn options(seed: u64, profile: &Profile) -> String {
+    if profile.scene == Scene::Catalog {
+        return catalog::storm::options(seed);
+    }
     draw(seed, profile).to_string()
 }
 

@@ -42,10 +42,11 @@ fn run_steps(steps: &mut Steps, muster: &Path, seeds: u64, rounds: u64) -> Resul
 }
 
 /// The other profiles, and what part of the seeds each gets.
-const PROFILES: [(&str, u64); 5] = [
+const PROFILES: [(&str, u64); 6] = [
     ("crashes", 10),
     ("network", 10),
     ("disks", 10),
     ("large", 100),
     ("fair", 100),
+    ("catalog", 10),
 ];

@@ -104,7 +104,9 @@ fn run_steps(steps: &mut Steps, muster: &Path) -> Result<String, Stop> {
             &mut cargo::command(&["test", "--workspace", "--doc", "--quiet"]),
         )?;
     }
-    storm(steps, muster, "default", STORM_SEEDS)?;
+    for profile in ["default", "catalog"] {
+        storm(steps, muster, profile, STORM_SEEDS)?;
+    }
     Ok(summary)
 }
 

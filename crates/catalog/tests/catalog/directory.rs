@@ -12,8 +12,8 @@ use muster_proto::limits::{
 };
 use muster_proto::{Epoch, Peer, Role, Span};
 
-use crate::chance::Rng;
-use crate::world::peer;
+use muster_sim::catalog::world::peer;
+use muster_sim::rng::Rng;
 
 /// A directory with a log of its own.
 #[derive(Default)]

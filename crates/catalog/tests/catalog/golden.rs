@@ -14,7 +14,7 @@ use muster_proto::catalog::{
 use muster_proto::machine::{BadRecord, Record as _};
 use muster_proto::{Epoch, Peer, Role, Span};
 
-use crate::world::peer;
+use muster_sim::catalog::world::peer;
 
 fn key(kind: Kind, name: &str) -> Key {
     let name = name.to_owned();

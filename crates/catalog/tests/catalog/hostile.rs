@@ -7,9 +7,10 @@ use muster_proto::catalog::raft::{Body, Entry, Membership, Message, Part, Round,
 use muster_proto::machine::{Machine as _, Record as _};
 use muster_proto::{Lsn, Role, Time};
 
-use crate::chance::Rng;
 use crate::replicas::formed;
-use crate::world::{Mutant, World, peer};
+use muster_sim::catalog::weather::Mutant;
+use muster_sim::catalog::world::{World, peer};
+use muster_sim::rng::Rng;
 
 /// A replica that is lied to, with a disk of its own.
 struct Victim {

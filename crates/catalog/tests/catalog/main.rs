@@ -1,13 +1,7 @@
-//! Stories and storms of the catalog, and the bytes it must survive and keep.
+//! Stories and storms of the catalog, and the bytes it must survive and keep. Its world is `muster_sim::catalog`.
 
-mod chance;
-mod clients;
 mod directory;
 mod golden;
 mod hostile;
-mod linear;
-mod operator;
 mod replicas;
-mod storm;
-mod weather;
-mod world;
+mod storms;

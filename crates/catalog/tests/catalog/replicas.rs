@@ -7,9 +7,10 @@ use muster_proto::catalog::{
 };
 use muster_proto::{Peer, Role, Span};
 
-use crate::clients::setting;
-use crate::operator::{OPERATOR, Operator};
-use crate::world::{FAIR, Mutant, World, peer};
+use muster_sim::catalog::clients::setting;
+use muster_sim::catalog::operator::{OPERATOR, Operator};
+use muster_sim::catalog::weather::{FAIR, Mutant};
+use muster_sim::catalog::world::{World, peer};
 
 const SECOND: u64 = 1_000_000;
 

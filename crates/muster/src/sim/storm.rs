@@ -19,7 +19,7 @@ pub struct Storm {
     /// The first of them
     #[arg(long, default_value_t = 0)]
     first: u64,
-    /// Which worlds and faults: default, crashes, network, disks, large or fair
+    /// Which worlds and faults: default, crashes, network, disks, large, fair or catalog
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = profile)]
     profile: Profile,
     /// Say of each seed what it is made of before it runs

@@ -68,7 +68,7 @@ pub fn draw(seed: u64, profile: &Profile) -> Drawn {
         ..Casts::default()
     };
     match profile.scene {
-        Scene::Swarm => cast.swarm(&mut rng, profile),
+        Scene::Swarm | Scene::Catalog => cast.swarm(&mut rng, profile),
         Scene::Shared => cast.shared(&mut rng, profile),
     }
     let layout = Layout {

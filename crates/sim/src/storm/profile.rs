@@ -37,6 +37,8 @@ pub enum Scene {
     Swarm,
     /// All masters share one foreman and its workers, and each has more work than fits.
     Shared,
+    /// Replicas of the catalog, their clients and their operator; the numbers of the chain mean nothing.
+    Catalog,
 }
 
 /// There is no profile of that name.
@@ -54,7 +56,7 @@ impl std::error::Error for NoProfile {}
 
 impl Profile {
     /// Every profile.
-    pub fn all() -> [Profile; 6] {
+    pub fn all() -> [Profile; 7] {
         let swarm = Profile::default;
         [
             swarm(),
@@ -102,6 +104,11 @@ impl Profile {
                 foremen_max: 1,
                 workers_max: 6,
                 climate: Climate::CALM,
+                ..swarm()
+            },
+            Profile {
+                name: "catalog",
+                scene: Scene::Catalog,
                 ..swarm()
             },
         ]

@@ -7,10 +7,13 @@ use muster_catalog::What;
 use muster_proto::Role;
 use muster_proto::catalog::{Answer, Filter, Freshness, Kind, NodeId, Pattern, Query, Standing};
 
-use crate::chance::Rng;
-use crate::clients::{Clients, names};
-use crate::operator::{OPERATOR, Operator};
-use crate::world::{FAIR, Happening, Host, Mutant, Weather, World, peer};
+use super::clients::{Clients, names};
+use super::happening::Happening;
+use super::operator::{OPERATOR, Operator};
+use super::weather::{FAIR, Mutant, Weather};
+use super::world::{Host, World, peer};
+use crate::rng::Rng;
+use crate::storm::Failure;
 
 const WEATHER: u64 = 2_000;
 const SECOND: u64 = 1_000_000;
@@ -18,21 +21,32 @@ const SECOND: u64 = 1_000_000;
 /// What a storm was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// Calls of clients.
     pub calls: usize,
+    /// Processes that were killed.
     pub crashes: usize,
+    /// Disks that were lost.
     pub wipes: usize,
+    /// Directions that were cut.
     pub cuts: usize,
+    /// Hosts that stood still.
     pub pauses: usize,
+    /// Changes of membership.
     pub changes: usize,
+    /// Changes that the watcher was told of.
     pub watched: usize,
+    /// How often the watcher had to list again.
     pub gaps: usize,
+    /// Events of the world.
     pub events: u64,
 }
 
 /// Whether a fault is planted, or only looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
+    /// It is planted.
     Yes,
+    /// It is only looked for.
     No,
 }
 
@@ -84,7 +98,7 @@ impl Storm {
         }
     }
 
-    fn run(mut self) -> Result<Report, String> {
+    fn run(&mut self) -> Result<Report, String> {
         let formed = self.world.now + 20 * SECOND;
         self.until(formed, |storm| storm.operator.is_content(&storm.world))?;
         self.demand(
@@ -271,7 +285,7 @@ impl Storm {
     }
 
     /// Everything is quiet: replicas are equal, the watcher has seen it all, and the judge has the histories.
-    fn finish(mut self) -> Result<Report, String> {
+    fn finish(&mut self) -> Result<Report, String> {
         self.world.check();
         let hashes = self
             .world
@@ -317,18 +331,64 @@ impl Storm {
             watched: self.clients.watcher.changes,
             gaps: self.clients.watcher.gaps,
             events: self.world.moment,
-            ..self.report
+            ..self.report.clone()
         })
     }
 }
 
 /// Runs a storm; what goes wrong is a sentence.
+///
+/// # Errors
+/// A promise is broken, or a replica panicked.
 pub fn storm(seed: u64, slant: Mutant, planted: Planted) -> Result<Report, String> {
-    let run = catch_unwind(AssertUnwindSafe(|| Storm::new(seed, slant, planted).run()));
-    run.unwrap_or_else(|panic| {
+    run(seed, slant, planted).map_err(|(_, what)| what)
+}
+
+/// Runs a storm; what goes wrong has its time in microseconds.
+fn run(seed: u64, slant: Mutant, planted: Planted) -> Result<Report, (u64, String)> {
+    let mut storm = Storm::new(seed, slant, planted);
+    let ran = catch_unwind(AssertUnwindSafe(|| storm.run()));
+    let ended = ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(text.unwrap_or_else(|| "a panic".to_owned()))
-    })
+    });
+    ended.map_err(|what| (storm.world.now, what))
+}
+
+/// What becomes of one seed, as other storms tell it.
+pub fn told(seed: u64, profile: &'static str) -> crate::storm::Report {
+    let (events, failures) = match run(seed, Mutant::None, Planted::No) {
+        Ok(report) => (report.events, Vec::new()),
+        Err((at, what)) => {
+            let failure = Failure {
+                seed,
+                profile,
+                checker: "catalog".to_owned(),
+                at: at as f64 / 1e6,
+                what,
+                drawn: options(seed),
+                story: Vec::new(),
+            };
+            (0, vec![failure])
+        }
+    };
+    crate::storm::Report {
+        seeds: 1,
+        failures,
+        events,
+        ..crate::storm::Report::default()
+    }
+}
+
+/// Who there is under `seed`, for people.
+pub fn options(seed: u64) -> String {
+    let storm = Storm::new(seed, Mutant::None, Planted::No);
+    format!(
+        "{} replica(s), a snapshot every {} entries, {} client(s)",
+        storm.world.hosts.len(),
+        storm.world.compact_entries,
+        storm.clients.count()
+    )
 }
 
 /// Runs storms and adds them up.

@@ -1,13 +1,12 @@
 //! That storms break no promise, and that they catch what does.
 
-use std::ops::Range;
+use muster_sim::catalog::storm::{Planted, storm, storms};
+use muster_sim::catalog::weather::Mutant;
 
-use crate::storm::{Planted, storm, storms};
-use crate::world::Mutant;
-
+/// A few: a build without optimization takes ten times as long, and `muster sim storm --profile catalog` runs many.
 #[test]
-fn c1_storms_of_the_first_quarter_are_linearizable_and_heal() {
-    let sum = storms(quarter(0));
+fn c1_storms_are_linearizable_and_heal() {
+    let sum = storms(0..20);
     assert!(
         sum.crashes > 50 && sum.cuts > 50 && sum.pauses > 25,
         "there was weather: {sum:?}"
@@ -20,31 +19,6 @@ fn c1_storms_of_the_first_quarter_are_linearizable_and_heal() {
         sum.calls > 5_000 && sum.watched > 1_000 && sum.gaps > 5,
         "there was work: {sum:?}"
     );
-}
-
-#[test]
-fn c1_storms_of_the_second_quarter_are_linearizable_and_heal() {
-    storms(quarter(1));
-}
-
-#[test]
-fn c1_storms_of_the_third_quarter_are_linearizable_and_heal() {
-    storms(quarter(2));
-}
-
-#[test]
-fn c1_storms_of_the_last_quarter_are_linearizable_and_heal() {
-    storms(quarter(3));
-}
-
-/// A quarter of the seeds: of those that the environment asks for, or of few, for a build without optimization takes
-/// ten times as long.
-fn quarter(number: u64) -> Range<u64> {
-    let asked = std::env::var("CATALOG_STORM_SEEDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let each = asked.unwrap_or(80_u64).div_ceil(4).max(20);
-    number * each..(number + 1) * each
 }
 
 #[test]

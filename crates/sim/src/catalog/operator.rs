@@ -7,10 +7,13 @@ use muster_proto::catalog::raft::Membership;
 use muster_proto::catalog::{Answer, NodeId, Reshape};
 use muster_proto::{Role, Span};
 
-use crate::world::{Happening, Host, World, peer};
+use super::happening::Happening;
+use super::world::{Host, World, peer};
 
+/// The number of the operator among those outside.
 pub const OPERATOR: u64 = 1_000;
 
+/// Who keeps the membership, and what is under way.
 #[derive(Debug, Default)]
 pub struct Operator {
     asked: Option<AskId>,
@@ -18,10 +21,12 @@ pub struct Operator {
     pub voters: usize,
     /// Somebody healthy who is to be put out and come back as another.
     pub unwanted: Option<usize>,
+    /// Changes that were made.
     pub changes: usize,
 }
 
 impl Operator {
+    /// An operator of a catalog that should have so many voters.
     pub fn new(world: &mut World, voters: usize) -> Self {
         world.schedule(world.now, Happening::Outside { who: OPERATOR });
         Self {
@@ -30,6 +35,7 @@ impl Operator {
         }
     }
 
+    /// Takes an answer.
     pub fn answered(&mut self, ask: AskId, answer: &Answer) {
         if self.asked == Some(ask) {
             self.asked = None;
@@ -37,6 +43,7 @@ impl Operator {
         }
     }
 
+    /// Does what is to be done next.
     pub fn act(&mut self, world: &mut World) {
         world.schedule(world.now + 200_000, Happening::Outside { who: OPERATOR });
         let Some(leader) = world.leader() else {

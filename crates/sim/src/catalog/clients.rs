@@ -10,20 +10,24 @@ use muster_proto::catalog::{
 };
 use muster_proto::{Peer, Role, Span};
 
-use crate::chance::Rng;
-use crate::linear::{Call, Deed, Outcome, State, is_linearizable};
-use crate::world::{Happening, World, peer};
+use super::happening::Happening;
+use super::linear::{Call, Deed, Outcome, State, is_linearizable};
+use super::world::{World, peer};
+use crate::rng::Rng;
 
 const WAIT: Span = Span::secs(2);
 
+/// Clients that read, write and watch settings.
 pub struct Clients {
     clients: Vec<Client>,
     asked: BTreeMap<AskId, usize>,
     keys: u64,
     values: u64,
+    /// Calls by key.
     pub history: BTreeMap<u64, Vec<Call>>,
     /// Nothing new is begun any more.
     pub is_closing: bool,
+    /// The one who watches.
     pub watcher: Watcher,
     /// The longest that a call has taken since this was last set to 0, in microseconds; counted from the healing.
     pub slowest: u64,
@@ -52,17 +56,22 @@ struct Doing {
 #[derive(Default)]
 pub struct Watcher {
     upto: Revision,
+    /// What it knows: names and versions.
     pub seen: BTreeMap<String, u64>,
     ask: Option<AskId>,
     listing: Option<AskId>,
+    /// Changes it was told of.
     pub changes: usize,
+    /// How often it had to list again.
     pub gaps: usize,
+    /// What it saw that must never be.
     pub broken: Option<String>,
 }
 
 const WATCHER: u64 = 900;
 
 impl Clients {
+    /// Clients who work on `keys` names.
     pub fn new(world: &mut World, clients: usize, keys: u64) -> Self {
         for who in 0..clients as u64 {
             world.schedule(world.now + who * 1_000, Happening::Outside { who });
@@ -95,10 +104,20 @@ impl Clients {
         self.clients.iter().all(|client| client.doing.is_none())
     }
 
+    /// How many clients there are beside the one who watches.
+    pub fn count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// How many calls there were.
     pub fn calls(&self) -> usize {
         self.history.values().map(Vec::len).sum()
     }
 
+    /// Says which key has no single history.
+    ///
+    /// # Errors
+    /// A sentence for people.
     pub fn judge(&self) -> Result<(), String> {
         for (key, calls) in &self.history {
             if !is_linearizable(calls) {
@@ -111,6 +130,7 @@ impl Clients {
         self.watcher.broken.clone().map_or(Ok(()), Err)
     }
 
+    /// Lets the client `who` do its next deed.
     pub fn act(&mut self, world: &mut World, who: u64) {
         if who == WATCHER {
             return self.watcher.act(world);
@@ -190,6 +210,7 @@ impl Clients {
         }
     }
 
+    /// Takes an answer.
     pub fn answered(&mut self, world: &mut World, ask: AskId, answer: Answer) {
         self.watcher.answered(world, ask, &answer);
         let Some(number) = self.asked.remove(&ask) else {
@@ -352,6 +373,7 @@ fn state(named: &Named) -> State {
     Some((value, named.item.version))
 }
 
+/// The setting of this number.
 pub fn setting(key: u64) -> Key {
     Key {
         kind: Kind::Setting,

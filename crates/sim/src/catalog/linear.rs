@@ -9,31 +9,44 @@ use std::collections::HashSet;
 /// What stands under the key: the value and its version.
 pub type State = Option<(u64, u64)>;
 
+/// What a client wants of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
+    /// Reads it.
     Get,
     /// Sets a value, if the version is this one (0 for none) or nothing is expected.
     Put {
+        /// The value.
         value: u64,
+        /// The version it must have; nothing if any will do.
         expect: Option<u64>,
     },
+    /// Removes it.
     Delete {
+        /// The version it must have.
         expect: Option<u64>,
     },
 }
 
+/// What a client was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// What stands there.
     Got(State),
     /// The version afterwards.
     Done(u64),
+    /// There was nothing to remove.
     Absent,
+    /// It has this version, not the one expected.
     Mismatch(u64),
 }
 
+/// A deed with its time and what came of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
+    /// What was wanted.
     pub deed: Deed,
+    /// When it was asked.
     pub begun: u64,
     /// When it returned, and what.
     pub ended: Option<(u64, Outcome)>,

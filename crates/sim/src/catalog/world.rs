@@ -11,97 +11,23 @@ use muster_proto::catalog::{Answer, Freshness, Member, NodeId};
 use muster_proto::machine::{Gate, Machine as _, Record as _};
 use muster_proto::{Lsn, Peer, Role, Span, Time};
 
-use crate::chance::Rng;
+use super::happening::Happening;
+use super::weather::{Mutant, Weather};
+use crate::rng::Rng;
 
-/// What is done wrong on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutant {
-    None,
-    /// A replica that believes it leads answers reads by itself.
-    LeaseRead,
-    /// Snapshots carry the membership of the beginning.
-    ForgetMembership,
-    /// Messages do not wait for the disk, and the replica is told that all is durable.
-    AckBeforeSync,
-    /// A wiped replica comes back under its old number.
-    VoteAfterWipe,
-}
-
-/// How bad the network and the disks are.
-#[derive(Clone, Copy, Debug)]
-pub struct Weather {
-    pub loss: u64,
-    pub repeats: u64,
-    /// Milliseconds one way.
-    pub latency: (u64, u64),
-    pub sync: (u64, u64),
-}
-
-pub const FAIR: Weather = Weather {
-    loss: 0,
-    repeats: 0,
-    latency: (1, 3),
-    sync: (1, 2),
-};
-
-#[derive(Debug)]
-pub enum Happening {
-    Turn {
-        host: usize,
-        boot: u64,
-        at: u64,
-    },
-    Arrive {
-        host: usize,
-        boot: u64,
-        from: NodeId,
-        message: Message,
-    },
-    Synced {
-        host: usize,
-        boot: u64,
-        lsn: Lsn,
-    },
-    Rewrite {
-        host: usize,
-        boot: u64,
-    },
-    Linked {
-        host: usize,
-        boot: u64,
-        other: usize,
-        other_boot: u64,
-    },
-    Lost {
-        host: usize,
-        boot: u64,
-        other: NodeId,
-        other_boot: u64,
-        at: usize,
-    },
-    Restart {
-        host: usize,
-    },
-    Ask {
-        host: usize,
-        ask: Ask,
-    },
-    Answered {
-        ask: AskId,
-        answer: Answer,
-    },
-    /// Somebody outside wants to do something: clients and operators have numbers.
-    Outside {
-        who: u64,
-    },
-}
-
+/// A host with its replica and its disk.
 pub struct Host {
+    /// The replica, if it lives.
     pub node: Option<Catalog>,
+    /// The number of its storage.
     pub id: NodeId,
+    /// Who it is.
     pub peer: Peer,
+    /// Which life its process is in.
     pub boot: u64,
+    /// Until when it stands still.
     pub paused: u64,
+    /// Whether it founded the catalog.
     pub founder: bool,
     records: Vec<Vec<u8>>,
     /// The number of the first record.
@@ -115,17 +41,25 @@ pub struct Host {
 }
 
 impl Host {
+    /// The last record of its journal.
     pub fn last(&self) -> u64 {
         self.first + self.records.len() as u64 - 1
     }
 }
 
+/// The world.
 pub struct World {
+    /// Its time, in microseconds.
     pub now: u64,
+    /// Its chance.
     pub rng: Rng,
+    /// Its hosts.
     pub hosts: Vec<Host>,
+    /// What is done wrong in it.
     pub mutant: Mutant,
+    /// How its network and disks are.
     pub weather: Weather,
+    /// Entries after which a replica makes a snapshot.
     pub compact_entries: u64,
     /// Until when a direction is cut.
     pub cuts: BTreeMap<(usize, usize), u64>,
@@ -193,21 +127,25 @@ impl World {
         world
     }
 
+    /// Starts every process.
     pub fn start(&mut self) {
         (0..self.hosts.len()).for_each(|host| self.boot(host));
     }
 
+    /// Puts something on the agenda.
     pub fn schedule(&mut self, at: u64, happening: Happening) {
         self.numbers += 1;
         self.agenda
             .insert((at.max(self.now), self.numbers), happening);
     }
 
+    /// A number that is not used again.
     pub fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
+    /// A host as the catalog knows it.
     pub fn member(&self, host: usize) -> Member {
         Member {
             node: self.hosts[host].id,
@@ -279,6 +217,7 @@ impl World {
         entries.flatten().collect()
     }
 
+    /// Which host has this storage.
     pub fn host_of(&self, id: NodeId) -> Option<usize> {
         self.hosts.iter().position(|host| host.id == id)
     }
@@ -378,6 +317,7 @@ impl World {
         ask
     }
 
+    /// Starts a process on what its disk holds.
     pub fn boot(&mut self, number: usize) {
         let run = self.rng.next();
         let config = self.config(number, run);
@@ -434,6 +374,7 @@ impl World {
         self.feed(host, Input::LinkUp { node, peer });
     }
 
+    /// Kills a process; what was not synced is lost.
     pub fn crash(&mut self, number: usize, back_in: u64) {
         if self.hosts[number].node.is_none() {
             return;
@@ -481,6 +422,7 @@ impl World {
         }
     }
 
+    /// Hands an input to a replica, and takes what it gives.
     pub fn feed(&mut self, host: usize, input: Input) {
         let now = Time(self.now);
         let Some(node) = self.hosts[host].node.as_mut() else {
@@ -754,6 +696,7 @@ impl World {
         None
     }
 
+    /// Checks every replica.
     pub fn check(&self) {
         self.hosts
             .iter()
@@ -775,6 +718,7 @@ fn host_in(happening: &Happening) -> Option<usize> {
     }
 }
 
+/// An identity.
 pub fn peer(role: Role, name: &str) -> Peer {
     let (site, name) = ("campus".to_owned(), name.to_owned());
     Peer { role, site, name }
