@@ -15,6 +15,7 @@ use crate::daemon::Daemon;
 use crate::dice::{Dice, soaking};
 use crate::home::{Home, Ran};
 use crate::linear::{Call, Deed, Outcome, State, is_linearizable};
+use crate::net::Net;
 use crate::wait::{SOON, pass, span, until, until_true};
 
 /// A catalog of some replicas.
@@ -27,7 +28,16 @@ struct Replicas<'a> {
 impl<'a> Replicas<'a> {
     /// Starts `count` replicas, and waits until all have a vote.
     fn start(home: &'a Home, count: usize) -> Replicas<'a> {
-        let mut founder = Daemon::catalog(home, "c0", &[]);
+        Replicas::start_at(home, count, |_| ("127.0.0.1".to_owned(), Vec::new()))
+    }
+
+    /// The same on hosts, each with the words before a command that runs there.
+    fn start_at(
+        home: &'a Home,
+        count: usize,
+        at: impl Fn(usize) -> (String, Vec<String>),
+    ) -> Replicas<'a> {
+        let mut founder = Daemon::catalog_at(home, "c0", &[], at(0));
         let first = founder.address();
         let mut replicas = Replicas {
             home,
@@ -35,7 +45,8 @@ impl<'a> Replicas<'a> {
             addresses: vec![first.clone()],
         };
         for n in 1..count {
-            let mut other = Daemon::catalog(home, &format!("c{n}"), std::slice::from_ref(&first));
+            let join = std::slice::from_ref(&first);
+            let mut other = Daemon::catalog_at(home, &format!("c{n}"), join, at(n));
             replicas.addresses.push(other.address());
             replicas.all.push(other);
         }
@@ -275,6 +286,33 @@ fn clients_see_one_history_whoever_is_killed_or_stopped() {
     if soaking() {
         assert!(calls >= 4_000, "only {calls} calls");
     }
+    agree(&replicas, 3);
+}
+
+/// C1, C2: the same on hosts of their own, of which one after the other is cut off.
+#[test]
+fn clients_see_one_history_whoever_is_cut_off() {
+    let Some(net) = Net::new(3) else {
+        return;
+    };
+    let home = Home::new();
+    let host = |n: usize| u8::try_from(n).expect("few replicas");
+    let mut replicas = Replicas::start_at(&home, 3, |n| (net.host(host(n)), net.within(host(n))));
+    let faults = if soaking() { 30 } else { 3 };
+    let mut dice = Dice::thrown(11);
+    let calls = judged(&mut replicas, 8, |replicas| {
+        for _ in 0..faults {
+            pass(Duration::from_millis(300 + dice.below(700)));
+            let victim = match dice.below(3) {
+                0 => host(usize::try_from(dice.below(3)).expect("few replicas")),
+                _ => host(replicas.leader()),
+            };
+            net.cut(victim);
+            pass(Duration::from_millis(1_000 + dice.below(2_000)));
+            net.mend(victim);
+        }
+    });
+    println!("{calls} calls");
     agree(&replicas, 3);
 }
 

@@ -17,6 +17,10 @@ pub struct Daemon<'a> {
     words: Vec<String>,
     environment: Vec<(String, String)>,
     listens: bool,
+    /// The host it listens at.
+    host: String,
+    /// What stands before its command: where it runs.
+    before: Vec<String>,
     child: Option<Child>,
 }
 
@@ -71,12 +75,25 @@ impl<'a> Daemon<'a> {
 
     /// Starts a replica of the catalog: the founder, or one that joins those at `join`.
     pub fn catalog(home: &'a Home, name: &str, join: &[String]) -> Daemon<'a> {
+        Daemon::catalog_at(home, name, join, ("127.0.0.1".to_owned(), Vec::new()))
+    }
+
+    /// The same at a host, behind words that say how one runs something there.
+    pub fn catalog_at(
+        home: &'a Home,
+        name: &str,
+        join: &[String],
+        (host, before): (String, Vec<String>),
+    ) -> Daemon<'a> {
         let join = join.join(",");
         let mut words = vec!["catalog", "start", "--name", name];
         if !join.is_empty() {
             words.extend(["--join", &join]);
         }
-        Daemon::listening(home, &format!("catalog-{name}"), &words)
+        let mut daemon = Daemon::new(home, &format!("catalog-{name}"), &words);
+        (daemon.host, daemon.before, daemon.listens) = (host, before, true);
+        daemon.start();
+        daemon
     }
 
     /// Starts a process that does not listen.
@@ -101,6 +118,8 @@ impl<'a> Daemon<'a> {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             environment: Vec::new(),
             listens: false,
+            host: "127.0.0.1".to_owned(),
+            before: Vec::new(),
             child: None,
         }
     }
@@ -108,7 +127,7 @@ impl<'a> Daemon<'a> {
     /// Starts it where it was; returns when it can be reached, if it listens.
     pub fn start(&mut self) {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        let mut command = self.home.muster(&words);
+        let mut command = self.home.muster_within(&self.before, &words);
         command.arg("--state-dir").arg(self.state_dir());
         for (name, value) in &self.environment {
             command.env(name, value);
@@ -117,7 +136,7 @@ impl<'a> Daemon<'a> {
             // One that was killed has left its own behind.
             let _removed = fs::remove_file(self.port_file());
             command
-                .args(["--listen", "127.0.0.1:0"])
+                .args(["--listen", &format!("{}:0", self.host)])
                 .arg("--port-file")
                 .arg(self.port_file());
         }
@@ -149,7 +168,7 @@ impl<'a> Daemon<'a> {
             );
             fs::read_to_string(&file).ok()?.trim().parse::<u16>().ok()
         });
-        format!("127.0.0.1:{port}")
+        format!("{}:{port}", self.host)
     }
 
     /// `kill -9`, and waits until it is gone.

@@ -7,8 +7,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
+use muster_node::clock::Clock;
+use muster_proto::Time;
+
 use crate::daemon::Daemon;
-use crate::home::Home;
+use crate::home::{Home, Running};
 use crate::wait::{LONG, SOON, until_true};
 
 /// A disk of its own at a directory, for as long as it is kept.
@@ -101,6 +104,43 @@ fn a_master_without_room_holds_results_up_and_loses_none() {
     assert_eq!(begun(), 2, "nothing has run twice");
     let status = home.run(&["status", "--master", &address], SOON);
     assert!(!status.stdout.contains(note), "{}", status.stdout);
+}
+
+/// M6: a journal that cannot grow takes no more submits, says so, and takes them again when there is room.
+#[test]
+fn a_master_whose_journal_is_full_refuses_what_is_submitted() {
+    let home = Home::new();
+    let Some(disk) = Disk::mount(home.path("master-p"), 96) else {
+        return;
+    };
+    let mut master = Daemon::master(&home, "p");
+    let address = master.address();
+    disk.fill();
+    // More than what the journal keeps in reserve.
+    let long = "x".repeat(20_000);
+    let many = [
+        "submit", "--master", &address, "--array", "1-4000", "--", "echo", "{}", &long,
+    ];
+    let first = Running::start(home.muster(&many));
+    let note = "the journal cannot be written";
+    let status = || home.run(&["status", "--master", &address], SOON).stdout;
+    until_true("the state is shown", SOON, || status().contains(note));
+    let one = ["submit", "--master", &address, "--", "true"];
+    let clock = Clock::start();
+    let refused = home.run(&one, SOON).ended_with(1);
+    assert!(refused.stderr.contains("MU0304"), "{refused:?}");
+    assert!(clock.now() < Time(2_000_000), "it is told at once");
+    disk.free();
+    // What had been taken is there, and was never denied.
+    first.finish(LONG).ended_with(0);
+    until_true("there is room", SOON, || !status().contains(note));
+    home.run(&one, SOON).ended_with(0);
+    let all = home.run(&["status", "--master", &address, "--json"], SOON);
+    assert_eq!(all.ended_with(0).json()["tasks"]["submitted"], 4_001);
+    master.kill_and_start();
+    let address = master.address();
+    let all = home.run(&["status", "--master", &address, "--json"], SOON);
+    assert_eq!(all.ended_with(0).json()["tasks"]["submitted"], 4_001);
 }
 
 /// X7: eight inputs of 8 MiB through a site with 24 MiB.

@@ -53,7 +53,19 @@ impl Home {
 
     /// The program under test with `words`, in the directory to work in.
     pub fn muster(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.muster_within(&[], words)
+    }
+
+    /// The same behind words that say where it runs.
+    pub fn muster_within(&self, before: &[String], words: &[&str]) -> Command {
+        let mut command = match before {
+            [] => Command::new(binary()),
+            [first, others @ ..] => {
+                let mut command = Command::new(first);
+                command.args(others).arg(binary());
+                command
+            }
+        };
         command
             .args(words)
             .current_dir(self.work())

@@ -40,6 +40,8 @@ mod ledger;
 #[path = "../../crates/sim/src/catalog/linear.rs"]
 mod linear;
 #[cfg(test)]
+mod net;
+#[cfg(test)]
 mod orphans;
 #[cfg(test)]
 mod proc;

@@ -35,6 +35,7 @@ pub(crate) mod gates;
 pub(crate) mod journal;
 pub(crate) mod outbox;
 mod pursuit;
+mod refusals;
 mod roster;
 mod status;
 mod turn;

@@ -201,6 +201,11 @@ impl Keeper {
         self.standing.borrow().durable
     }
 
+    /// The last record that was taken.
+    pub(crate) fn last(&self) -> Lsn {
+        self.last
+    }
+
     /// Whether every record is on the disk.
     pub(crate) fn is_settled(&self) -> bool {
         self.durable() == self.last

@@ -9,7 +9,7 @@ use std::time::Duration;
 use muster_proto::limits::{CHILDREN_MAX, INPUTS_PER_TURN_MAX};
 use muster_proto::machine::{FetchEnd, Gate, Input, Machine, Output, Record};
 use muster_proto::wire::{CloseCode, Frame};
-use muster_proto::{Digest, LinkId, Time};
+use muster_proto::{Digest, LinkId, Lsn, Time};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
@@ -17,6 +17,7 @@ use super::chain::{self, Chain, News};
 use super::fetches::{Fetches, Order};
 use super::gates::{Gated, Gates};
 use super::journal::Keeper;
+use super::refusals::{self, Taken};
 use super::roster::{Arrival, Roster};
 use super::{DriveError, Hands, JournalLost, Observer, Setup, pursuit, status};
 use crate::bulk::fetch::fetch;
@@ -39,6 +40,7 @@ pub(super) struct Driver<M, L, E, C, H> {
     full_until: Time,
     journal: Option<Keeper>,
     trouble: Option<String>,
+    taken: Taken,
     shelf: Shelf,
     lines: Arc<Lines>,
     inlet: Inlet<L>,
@@ -121,6 +123,7 @@ where
             full_until: Time(0),
             journal,
             trouble: None,
+            taken: Taken::default(),
             shelf: setup.shelf,
             lines,
             inlet: Inlet {
@@ -248,9 +251,7 @@ where
     fn hear(&mut self, news: News) {
         match news {
             News::Up(arrival) => self.arrive(*arrival),
-            News::Frame { link, frame } if self.roster.has(link) => {
-                self.handle(Input::Frame { link, frame })
-            }
+            News::Frame { link, frame } if self.roster.has(link) => self.hear_frame(link, frame),
             // The machine has heard of this link's end already.
             News::Frame { .. } => {}
             News::Down { link } => {
@@ -268,6 +269,18 @@ where
                 }
             }
         }
+    }
+
+    fn hear_frame(&mut self, link: LinkId, frame: Frame) {
+        if let Some(refusal) = self.taken.refuse(&frame, self.trouble.is_some()) {
+            if self.roster.send(link, &refusal).is_err() {
+                self.overflow(link);
+            }
+            return;
+        }
+        let last = self.journal.as_ref().map_or(Lsn(0), Keeper::last);
+        self.taken.took(refusals::name_of(&frame), last);
+        self.handle(Input::Frame { link, frame });
     }
 
     /// A link stands: an older one of the same peer leaves first.
@@ -419,6 +432,7 @@ where
         };
         let standing = journal.standing();
         self.trouble = standing.trouble;
+        self.taken.settle(standing.durable);
         while let Some(effect) = self.gates.release(standing.durable) {
             self.happen(effect);
         }

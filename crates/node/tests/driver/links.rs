@@ -6,8 +6,11 @@ use std::sync::{Arc, mpsc};
 use muster_node::driver::Log;
 use muster_node::endpoint::{Ending, Kind};
 use muster_proto::machine::{Gate, Input, Output, Side};
-use muster_proto::wire::{CloseCode, Frame, Hello, LinkStatus, StatusReply, TaskCounts};
-use muster_proto::{LinkId, Lsn, Role};
+use muster_proto::task::{Command, Policy, Template};
+use muster_proto::wire::{
+    CloseCode, Frame, Hello, LinkStatus, Refusal, StatusReply, Submit, Submitted, TaskCounts,
+};
+use muster_proto::{LinkId, Lsn, Resources, Role};
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, span};
 
@@ -98,6 +101,80 @@ async fn a_gated_frame_leaves_only_when_its_record_is_durable() {
         "once, though the disk was asked twice"
     );
     master.stop().await;
+}
+
+/// M6: no submit succeeds while nothing can be written; one that was taken before is not refused when it is said again.
+#[tokio::test]
+async fn a_submit_is_refused_at_once_while_the_disk_refuses() {
+    let world = World::new();
+    let (permit, permits) = mpsc::channel();
+    let (written, _wrote) = mpsc::channel();
+    let mut master = world.node(
+        Role::Master,
+        "m",
+        Plan {
+            listens_at: Some(anywhere()),
+            log: Some(Box::new(Stalled {
+                batch: Vec::new(),
+                permits,
+                written,
+            })),
+            ..Plan::default()
+        },
+    );
+    let mut worker = world.worker("w", &master);
+    let (to_worker, ..) = master.hears_up().await;
+    let (to_master, ..) = worker.hears_up().await;
+    let mut user = world.raw(Role::User, "u", &master).await;
+    let (to_user, ..) = master.hears_up().await;
+    // Recorded, and then the disk is full.
+    user.sends(&encoded(&submit(1))).await;
+    assert_eq!(master.hears_frame(to_user).await, submit(1));
+    master.does(vec![Output::Record(Fact(7))]).await;
+    user.sends(&encoded(&submit(2))).await;
+    assert_eq!(master.hears_frame(to_user).await, submit(2));
+    permit
+        .send(Err("the disk is full".to_owned()))
+        .expect("a journal");
+    while notes(&master, &mut worker, (to_worker, to_master)).await == 0 {}
+    user.sends(&encoded(&submit(3))).await;
+    let refused = Submitted {
+        sequence: 3,
+        result: Err(Refusal::NoSpace),
+    };
+    assert_eq!(user.frame().await, Frame::from(refused));
+    user.sends(&encoded(&submit(2))).await;
+    assert_eq!(
+        master.hears_frame(to_user).await,
+        submit(2),
+        "the brain has it, and may not deny it"
+    );
+    permit.send(Ok(())).expect("a journal");
+    while notes(&master, &mut worker, (to_worker, to_master)).await > 0 {}
+    user.sends(&encoded(&submit(3))).await;
+    assert_eq!(master.hears_frame(to_user).await, submit(3));
+    master.stop().await;
+}
+
+fn submit(sequence: u64) -> Frame {
+    Frame::from(Submit {
+        session: 1,
+        sequence,
+        template: Arc::new(template()),
+        tasks: Vec::new(),
+    })
+}
+
+fn template() -> Template {
+    Template {
+        command: Command::Noop,
+        environment: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        resources: Resources::cores(1),
+        policy: Policy::default(),
+        category: "t".to_owned(),
+    }
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ fn an_unknown_profile_is_refused_with_the_names_of_those_there_are() {
     let sentence = refused.expect_err("there is none").to_string();
     assert_eq!(
         sentence,
-        "there is no profile \"mild\": choose one of default, crashes, network, disks, large, fair"
+        "there is no profile \"mild\": choose one of default, crashes, network, disks, large, fair, catalog"
     );
 }
 
