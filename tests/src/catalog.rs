@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use muster_node::clock::Clock;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::daemon::Daemon;
 use crate::dice::{Dice, soaking};
@@ -287,6 +287,104 @@ fn clients_see_one_history_whoever_is_killed_or_stopped() {
         assert!(calls >= 4_000, "only {calls} calls");
     }
     agree(&replicas, 3);
+}
+
+/// The contract of settings: JSON with its schema, and exit codes.
+#[test]
+fn settings_have_versions_and_watchers() {
+    let home = Home::new();
+    let replicas = Replicas::start(&home, 1);
+    let none = replicas.run(&["get", "a", "--json"]).ended_with(1).json();
+    assert_eq!(
+        (&none["found"], &none["version"]),
+        (&json!(false), &json!(0))
+    );
+    let put = replicas
+        .run(&["put", "a", "x y", "--json"])
+        .ended_with(0)
+        .json();
+    assert_eq!((&put["ok"], &put["version"]), (&json!(true), &json!(1)));
+    let first = put["revision"].as_u64().expect("a revision") - 1;
+    assert_eq!(replicas.run(&["get", "a"]).ended_with(0).stdout, "x y\n");
+    let cas = ["cas", "a", "1", "z", "--json"];
+    assert_eq!(replicas.run(&cas).ended_with(0).json()["version"], 2);
+    let again = replicas.run(&cas).ended_with(1).json();
+    assert_eq!(
+        (&again["ok"], &again["version"]),
+        (&json!(false), &json!(2))
+    );
+    replicas.run(&["cas", "b", "0", "new"]).ended_with(0);
+    replicas.run(&["del", "a", "--version", "7"]).ended_with(1);
+    replicas.run(&["del", "a"]).ended_with(0);
+    replicas.run(&["del", "a"]).ended_with(1);
+    let list = replicas.run(&["list", "--json"]).ended_with(0).json();
+    assert_eq!(list["items"][0]["key"], "b");
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+    let since = first.to_string();
+    let watch = ["watch", "--since", &since, "--count", "4", "--json"];
+    let changes = replicas.run(&watch).ended_with(0).json_lines();
+    let told: Vec<(&str, Option<&str>)> = changes
+        .iter()
+        .map(|change| {
+            (
+                change["key"].as_str().expect("a key"),
+                change["value"].as_str(),
+            )
+        })
+        .collect();
+    let wanted = [
+        ("a", Some("x y")),
+        ("a", Some("z")),
+        ("b", Some("new")),
+        ("a", None),
+    ];
+    assert_eq!(told, wanted);
+}
+
+/// Weights, a catalog that is not there, and a journal that people look at.
+#[test]
+fn weights_are_numbers_and_journals_can_be_read() {
+    let home = Home::new();
+    let replicas = Replicas::start(&home, 1);
+    replicas
+        .run(&["put", "p", "2.5", "--kind", "weight"])
+        .ended_with(0);
+    let weights = replicas
+        .run(&["list", "--kind", "weight", "--json"])
+        .ended_with(0)
+        .json();
+    assert_eq!(weights["items"][0]["weight"], 2.5);
+    replicas
+        .run(&["put", "p", "heavy", "--kind", "weight"])
+        .ended_with(2);
+    let lost = ask(
+        &home,
+        &["127.0.0.1:9".to_owned()],
+        &["get", "a", "--timeout", "0.5"],
+    );
+    assert!(lost.ended_with(1).stderr.contains("MU0702"));
+    let journal = replicas.all[0].state_dir().display().to_string();
+    home.run(&["journal", "verify", &journal], SOON)
+        .ended_with(0);
+    let export = home
+        .run(&["journal", "export", &journal], SOON)
+        .ended_with(0);
+    assert!(export.json_lines()[0]["event"]["born"].is_array());
+}
+
+/// C2: one replica that is killed again and again forgets nothing that it has acknowledged.
+#[test]
+fn one_replica_that_is_killed_loses_nothing_acknowledged() {
+    let home = Home::new();
+    let mut replicas = Replicas::start(&home, 1);
+    let faults = if soaking() { 20 } else { 4 };
+    let mut dice = Dice::thrown(13);
+    judged(&mut replicas, 4, |replicas| {
+        for _ in 0..faults {
+            pass(Duration::from_millis(200 + dice.below(500)));
+            replicas.all[0].kill_and_start();
+        }
+    });
 }
 
 /// C1, C2: the same on hosts of their own, of which one after the other is cut off.

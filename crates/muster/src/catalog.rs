@@ -14,7 +14,7 @@ use muster_node::daemon::{self, CatalogOptions};
 use muster_node::identity::{Authority, Credentials};
 use muster_proto::{Peer, Role};
 
-use crate::daemon::Standing;
+use crate::daemon::{Standing, some_catalog};
 use crate::error::{CliError, Exit};
 use crate::places;
 use crate::units::parse_name;
@@ -123,11 +123,9 @@ pub struct Where {
 impl Where {
     /// A client for a person or a script.
     fn client(&self) -> Result<Client, CliError> {
-        if self.catalog.is_empty() {
-            return Err(CliError::NoCatalog);
-        }
+        let catalog = some_catalog(&self.catalog)?;
         let credentials = credentials(self.keys.clone())?;
-        Ok(Client::new(self.catalog.clone(), Arc::new(credentials)))
+        Ok(Client::new(catalog, Arc::new(credentials)))
     }
 
     fn patience(&self) -> Duration {

@@ -14,6 +14,7 @@ use muster_node::identity::Credentials;
 use muster_proto::catalog::{Freshness, Key, Kind, Value};
 use muster_proto::peer::is_name;
 
+use crate::daemon::some_catalog;
 use crate::error::CliError;
 use crate::places;
 
@@ -73,8 +74,8 @@ impl MasterArgs {
             return resolve(text);
         }
         let name = self.name()?;
-        if !self.catalog.is_empty() {
-            return self.registered(name, credentials).await;
+        if let Ok(catalog) = some_catalog(&self.catalog) {
+            return registered(catalog, name, credentials).await;
         }
         let path = projects()?.join(&name);
         match fs::read_to_string(&path) {
@@ -84,29 +85,6 @@ impl MasterArgs {
             }
             Err(source) => Err(CliError::file(&path, source)),
         }
-    }
-
-    /// Where the catalog says that the project's master is.
-    async fn registered(
-        &self,
-        name: String,
-        credentials: &Arc<Credentials>,
-    ) -> Result<SocketAddr, CliError> {
-        let client = catalog::Client::new(self.catalog.clone(), Arc::clone(credentials));
-        let key = Key {
-            kind: Kind::Project,
-            name: name.clone(),
-        };
-        let found = client.get(key, Freshness::Linearizable, SOON).await;
-        client.close().await;
-        let (item, _) = found?;
-        let value = item.map(|item| item.value);
-        let Some(Value::Project(project)) = value else {
-            return Err(CliError::NotRegistered { name });
-        };
-        let addresses = reach::resolve(&project.addresses).await;
-        let first = addresses.first().copied();
-        first.ok_or(CliError::NotRegistered { name })
     }
 
     /// Connects; a master that is not there is given up soon, one that goes away later after `patience`.
@@ -128,6 +106,29 @@ impl MasterArgs {
         client.close().await;
         Ok(Client::connect(Master { patience, ..master }).await?)
     }
+}
+
+/// Where the catalog says that the project's master is.
+async fn registered(
+    catalog: Vec<String>,
+    name: String,
+    credentials: &Arc<Credentials>,
+) -> Result<SocketAddr, CliError> {
+    let client = catalog::Client::new(catalog, Arc::clone(credentials));
+    let key = Key {
+        kind: Kind::Project,
+        name: name.clone(),
+    };
+    let found = client.get(key, Freshness::Linearizable, SOON).await;
+    client.close().await;
+    let (item, _) = found?;
+    let value = item.map(|item| item.value);
+    let Some(Value::Project(project)) = value else {
+        return Err(CliError::NotRegistered { name });
+    };
+    let addresses = reach::resolve(&project.addresses).await;
+    let first = addresses.first().copied();
+    first.ok_or(CliError::NotRegistered { name })
 }
 
 fn projects() -> Result<PathBuf, CliError> {

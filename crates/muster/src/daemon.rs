@@ -164,11 +164,18 @@ struct Finding {
 
 impl Finding {
     fn discovery(&self) -> Option<Discovery> {
-        (!self.catalog.is_empty()).then(|| Discovery {
-            catalog: self.catalog.clone(),
+        let catalog = named(&self.catalog);
+        (!catalog.is_empty()).then(|| Discovery {
+            catalog,
             advertise: self.advertise.clone(),
         })
     }
+}
+
+/// The replicas that are named; an empty `MUSTER_CATALOG` names none.
+fn named(catalog: &[String]) -> Vec<String> {
+    let named = catalog.iter().filter(|address| !address.is_empty());
+    named.cloned().collect()
 }
 
 impl Standing {
@@ -241,8 +248,20 @@ pub fn master(args: &MasterArgs) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The replicas that are named; an error if there are none.
+pub fn some_catalog(catalog: &[String]) -> Result<Vec<String>, CliError> {
+    let named = named(catalog);
+    if named.is_empty() {
+        return Err(CliError::NoCatalog);
+    }
+    Ok(named)
+}
+
 /// Runs a foreman until it is told to leave.
 pub fn foreman(args: &ForemanArgs) -> Result<(), CliError> {
+    if args.superior.is_empty() {
+        some_catalog(&args.finding.catalog)?;
+    }
     let state_dir = match &args.standing.state_dir {
         Some(dir) => dir.clone(),
         None => places::state()?.join("foremen").join(&args.site),
@@ -295,7 +314,7 @@ pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
             Some(superior) => Above::At(resolve(superior)?),
             None => {
                 let discovery = Discovery {
-                    catalog: args.catalog.clone(),
+                    catalog: some_catalog(&args.catalog)?,
                     advertise: Vec::new(),
                 };
                 Above::Found(discovery, args.project.clone().unwrap_or_else(Names::all))

@@ -147,6 +147,12 @@ pub enum CliError {
         /// The text.
         text: String,
     },
+    /// A text is no weight.
+    #[error("{text:?} is no weight: give a number from 0.001 to 1000000")]
+    NoWeight {
+        /// The text.
+        text: String,
+    },
     /// A file is no snapshot of a catalog.
     #[error("{} is no snapshot of a catalog that this release can read", path.display())]
     NoSnapshot {
@@ -210,6 +216,7 @@ impl CliError {
             CliError::NotRegistered { .. } => "MU0710",
             CliError::NoMember { .. } => "MU0711",
             CliError::NoSnapshot { .. } => "MU0712",
+            CliError::NoWeight { .. } => "MU0713",
         }
     }
 
@@ -223,6 +230,7 @@ impl CliError {
             | CliError::NoLast { .. }
             | CliError::NoCatalog
             | CliError::NoMember { .. }
+            | CliError::NoWeight { .. }
             | CliError::Ensemble(_)
             | CliError::Sim(_) => Exit::Usage,
             CliError::NoProject { .. } | CliError::NotRegistered { .. } => Exit::Unreachable,

@@ -1,9 +1,10 @@
-//! `muster journal`: looking at the journals of masters and foremen without touching them.
+//! `muster journal`: looking at the journals of masters, foremen and replicas of the catalog without touching them.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use muster_catalog as catalog;
 use muster_foreman as foreman;
 use muster_master as master;
 use muster_proto::machine::{BadRecord, Record};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::error::{CliError, Exit};
 
-/// Look at a master's or foreman's journal
+/// Look at the journal of a master, a foreman or a replica of the catalog
 #[derive(Subcommand, Debug)]
 pub enum Journal {
     /// Check every record; exit code 4 if it is damaged
@@ -94,14 +95,17 @@ fn export(dir: &Path) -> Result<Exit, CliError> {
 enum Owner {
     Master,
     Foreman,
+    Catalog,
 }
 
 impl Owner {
-    /// A master's journal begins with its opening, whether it was compacted or not; a foreman's never does.
+    /// A master's journal begins with its opening, a replica's with its birth, whether it was compacted or not; a foreman's
+    /// with neither.
     fn of(first: &[u8]) -> Owner {
-        match master::Event::decode(first) {
-            Ok(master::Event::Opened(_)) => Owner::Master,
-            Ok(_) | Err(_) => Owner::Foreman,
+        match (master::Event::decode(first), catalog::Event::decode(first)) {
+            (Ok(master::Event::Opened(_)), _) => Owner::Master,
+            (_, Ok(catalog::Event::Born(..))) => Owner::Catalog,
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => Owner::Foreman,
         }
     }
 
@@ -109,6 +113,7 @@ impl Owner {
         match self {
             Owner::Master => master::Event::decode(bytes).and_then(|event| of_master(&event)),
             Owner::Foreman => foreman::Event::decode(bytes).and_then(|event| of_foreman(&event)),
+            Owner::Catalog => catalog::Event::decode(bytes).and_then(|event| of_catalog(&event)),
         }
     }
 }
@@ -131,6 +136,13 @@ fn of_foreman(event: &foreman::Event) -> Result<Value, BadRecord> {
         foreman::Event::Released(attempts) => told("released", attempts),
         foreman::Event::Leased(peer) => told("leased", peer),
         foreman::Event::Cleared(peer) => told("cleared", peer),
+    }
+}
+
+fn of_catalog(event: &catalog::Event) -> Result<Value, BadRecord> {
+    match event {
+        catalog::Event::Born(node, founder) => told("born", &(node, founder)),
+        catalog::Event::Kept(kept) => told("kept", kept),
     }
 }
 
@@ -197,6 +209,9 @@ mod tests {
             owner.event(&bytes),
             Ok(json!({"opened": {"master": 7, "epoch": 1}}))
         );
+        bytes.clear();
+        catalog::Event::Born(muster_proto::catalog::NodeId(7), None).encode(&mut bytes);
+        assert!(matches!(Owner::of(&bytes), Owner::Catalog));
         bytes.clear();
         foreman::Event::Released(Vec::new()).encode(&mut bytes);
         assert!(matches!(Owner::of(&bytes), Owner::Foreman));

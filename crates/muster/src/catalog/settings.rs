@@ -43,8 +43,11 @@ struct Reading {
 pub struct PutArgs {
     /// Its name
     key: String,
-    /// What to set it to
+    /// What to set it to: a text, or for a weight a number such as 2.5, or for a revocation the reason
     value: String,
+    /// Set a setting, the weight of a project, or that an identity is no longer trusted
+    #[arg(long, value_enum, default_value_t = Settable::Setting)]
+    kind: Settable,
     #[command(flatten)]
     write: Writing,
 }
@@ -70,6 +73,9 @@ pub struct DelArgs {
     /// Only if it has this version
     #[arg(long)]
     version: Option<u64>,
+    /// Remove a setting, the weight of a project, or a revocation
+    #[arg(long, value_enum, default_value_t = Settable::Setting)]
+    kind: Settable,
     #[command(flatten)]
     write: Writing,
 }
@@ -118,6 +124,44 @@ pub struct WatchArgs {
     #[command(flatten)]
     place: Where,
 }
+
+/// Kinds of what people set.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Settable {
+    Setting,
+    Weight,
+    Revocation,
+}
+
+impl Settable {
+    fn key(self, name: &str) -> Key {
+        let kind = match self {
+            Settable::Setting => Kind::Setting,
+            Settable::Weight => Kind::Weight,
+            Settable::Revocation => Kind::Revocation,
+        };
+        let name = name.to_owned();
+        Key { kind, name }
+    }
+
+    /// The value that `text` says.
+    fn value(self, text: &str) -> Result<Value, CliError> {
+        match self {
+            Settable::Setting => Ok(Value::Setting(text.as_bytes().to_vec())),
+            Settable::Revocation => Ok(Value::Revocation(text.to_owned())),
+            Settable::Weight => {
+                let weight = text.parse().ok().filter(|weight| WEIGHTS.contains(weight));
+                let weight: f64 = weight.ok_or_else(|| CliError::NoWeight {
+                    text: text.to_owned(),
+                })?;
+                Ok(Value::Weight((weight * 1_000.0).round() as u32))
+            }
+        }
+    }
+}
+
+/// Weights that make a difference.
+const WEIGHTS: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
 
 /// Kinds of names, as commands call them.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -202,8 +246,8 @@ pub fn get(args: &GetArgs) -> Result<Exit, CliError> {
 
 /// Sets a setting.
 pub fn put(args: &PutArgs) -> Result<Exit, CliError> {
-    let value = Value::Setting(args.value.clone().into_bytes());
-    change(&args.key, &args.write, |key| Command::Put {
+    let value = args.kind.value(&args.value)?;
+    change(args.kind.key(&args.key), &args.write, |key| Command::Put {
         key,
         value,
         expect: Expect::Any,
@@ -213,7 +257,7 @@ pub fn put(args: &PutArgs) -> Result<Exit, CliError> {
 /// Sets a setting that has the version that is expected; exit code 1 if it has another.
 pub fn cas(args: &CasArgs) -> Result<Exit, CliError> {
     let value = Value::Setting(args.value.clone().into_bytes());
-    change(&args.key, &args.write, |key| Command::Put {
+    change(setting(&args.key), &args.write, |key| Command::Put {
         key,
         value,
         expect: expected(args.version),
@@ -222,9 +266,11 @@ pub fn cas(args: &CasArgs) -> Result<Exit, CliError> {
 
 /// Removes a setting; exit code 1 if it is not there.
 pub fn del(args: &DelArgs) -> Result<Exit, CliError> {
-    change(&args.key, &args.write, |key| Command::Delete {
-        key,
-        expect: args.version.map_or(Expect::Any, expected),
+    change(args.kind.key(&args.key), &args.write, |key| {
+        Command::Delete {
+            key,
+            expect: args.version.map_or(Expect::Any, expected),
+        }
     })
 }
 
@@ -236,11 +282,12 @@ fn expected(version: u64) -> Expect {
 }
 
 fn change(
-    name: &str,
+    key: Key,
     write: &Writing,
     command: impl FnOnce(Key) -> Command,
 ) -> Result<Exit, CliError> {
-    let command = command(setting(name));
+    let name = key.name.clone();
+    let command = command(key);
     let replied = write
         .place
         .with(async |client: &Client, patience| Ok(client.command(command, patience).await))?;
