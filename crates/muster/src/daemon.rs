@@ -98,7 +98,7 @@ pub struct ForemanArgs {
 pub struct WorkerArgs {
     /// The foreman or master to take work from [default: a foreman of its site, or else the master of a project that
     /// the catalog knows]
-    #[arg(value_name = "ADDR:PORT", required_unless_present = "catalog")]
+    #[arg(value_name = "ADDR:PORT")]
     superior: Option<String>,
     /// Addresses of the catalog's replicas
     #[arg(
@@ -259,8 +259,9 @@ pub fn some_catalog(catalog: &[String]) -> Result<Vec<String>, CliError> {
 
 /// Runs a foreman until it is told to leave.
 pub fn foreman(args: &ForemanArgs) -> Result<(), CliError> {
-    if args.superior.is_empty() {
-        some_catalog(&args.finding.catalog)?;
+    if args.superior.is_empty() && named(&args.finding.catalog).is_empty() {
+        let how = "--superior ADDR:PORT";
+        return Err(CliError::NoSuperior { how });
     }
     let state_dir = match &args.standing.state_dir {
         Some(dir) => dir.clone(),
@@ -314,7 +315,9 @@ pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
             Some(superior) => Above::At(resolve(superior)?),
             None => {
                 let discovery = Discovery {
-                    catalog: some_catalog(&args.catalog)?,
+                    catalog: some_catalog(&args.catalog).map_err(|_| CliError::NoSuperior {
+                        how: "the ADDR:PORT of a foreman or master",
+                    })?,
                     advertise: Vec::new(),
                 };
                 Above::Found(discovery, args.project.clone().unwrap_or_else(Names::all))

@@ -130,6 +130,14 @@ pub enum CliError {
     /// Nobody said where the catalog is.
     #[error("where is the catalog? Give --catalog ADDR:PORT, or set MUSTER_CATALOG")]
     NoCatalog,
+    /// Nobody said whom to take work from.
+    #[error(
+        "from whom is work to be taken? Give --catalog ADDR:PORT, set MUSTER_CATALOG, or give {how}"
+    )]
+    NoSuperior {
+        /// What else can be given.
+        how: &'static str,
+    },
     /// The catalog could not be asked, or would not.
     #[error(transparent)]
     Catalog(#[from] AskError),
@@ -212,6 +220,7 @@ impl CliError {
             CliError::Record { .. } => "MU0402",
             CliError::Sim(error) => error.code(),
             CliError::NoCatalog => "MU0701",
+            CliError::NoSuperior { .. } => "MU0714",
             CliError::Catalog(error) => ask_code(error),
             CliError::NotRegistered { .. } => "MU0710",
             CliError::NoMember { .. } => "MU0711",
@@ -229,6 +238,7 @@ impl CliError {
             | CliError::OneTask { .. }
             | CliError::NoLast { .. }
             | CliError::NoCatalog
+            | CliError::NoSuperior { .. }
             | CliError::NoMember { .. }
             | CliError::NoWeight { .. }
             | CliError::Ensemble(_)
