@@ -103,7 +103,8 @@ impl Owner {
     /// with neither.
     fn of(first: &[u8]) -> Owner {
         match (master::Event::decode(first), catalog::Event::decode(first)) {
-            (Ok(master::Event::Opened(_)), _) => Owner::Master,
+            // A replica that founded nothing is born in bytes that open a master's epoch 0, which there is none of.
+            (Ok(master::Event::Opened(opened)), _) if opened.epoch.0 > 0 => Owner::Master,
             (_, Ok(catalog::Event::Born(..))) => Owner::Catalog,
             (Ok(_) | Err(_), Ok(_) | Err(_)) => Owner::Foreman,
         }
