@@ -248,12 +248,14 @@ fn judged(
         }
     });
     let mut count = 0;
+    assert!(!by_key.is_empty(), "clients were answered");
     for (key, calls) in &mut by_key {
         // What is there in the end is a call too: nothing that was acknowledged is lost.
         calls.extend(work.call(*key, Deed::Get));
         count += calls.len();
         assert!(is_linearizable(calls), "k{key}: {calls:#?}");
     }
+    assert!(count > 40, "there was work: only {count} calls");
     count
 }
 

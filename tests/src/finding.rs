@@ -6,7 +6,7 @@ use muster_node::clock::Clock;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::home::Home;
+use crate::home::{Home, finished};
 use crate::wait::{LONG, SOON, pass, until_true};
 
 fn master<'a>(home: &'a Home, project: &str, catalog: &str) -> Daemon<'a> {
@@ -215,6 +215,52 @@ fn a_worker_without_a_foreman_goes_where_there_is_work() {
     assert!(first.leave().success());
     until_true("it goes to the other", SOON, || {
         slots(&home, "p2", &address) == alone
+    });
+}
+
+/// Whoever was not told whom to work for is told what can be said; a catalog named by nothing is none.
+#[test]
+fn who_has_nobody_to_work_for_is_told_what_to_say() {
+    let home = Home::new();
+    for words in [&["foreman", "--site", "a"][..], &["worker"]] {
+        for catalog in [None, Some("")] {
+            let mut command = home.muster(words);
+            command.envs(catalog.map(|catalog| ("MUSTER_CATALOG", catalog)));
+            let ran = finished(command, SOON).ended_with(2);
+            assert!(ran.stderr.contains("MU0714"), "{ran:?}");
+        }
+    }
+    let ran = home.run(&["projects"], SOON).ended_with(2);
+    assert!(ran.stderr.contains("MU0701"), "{ran:?}");
+}
+
+/// A foreman that is registered and not reached does not keep a worker from working.
+#[test]
+fn a_worker_leaves_a_foreman_that_it_does_not_reach() {
+    let home = Home::new();
+    let mut catalog = Daemon::catalog(&home, "c", &[]);
+    let address = catalog.address();
+    let words = [
+        "foreman",
+        "--site",
+        "far",
+        "--name",
+        "far",
+        "--catalog",
+        &address,
+        "--advertise",
+        "127.0.0.1:9",
+    ];
+    let _foreman = Daemon::listening(&home, "foreman-far", &words);
+    until_true("the foreman is registered", SOON, || {
+        let sites = home.run(&["sites", "--catalog", &address], SOON);
+        sites.stdout.contains("far")
+    });
+    let _worker = worker(&home, "w", "far", &address);
+    let _master = master(&home, "p", &address);
+    let both = vec![("far".to_owned(), 0), ("w".to_owned(), 1)];
+    until_true("it works for the master", SOON, || {
+        slots(&home, "p", &address) == both
     });
 }
 

@@ -63,6 +63,14 @@ impl Master {
         }
     }
 
+    /// Tasks of one core that those linked below can run side by side. O(who is linked).
+    pub fn slots(&self) -> u64 {
+        let slots = |(child, ..): (ChildId, LinkId, &muster_proto::Peer)| {
+            u64::from(self.sched.slots_of(child))
+        };
+        self.crew.here().map(slots).sum()
+    }
+
     /// Where the tasks are. O(1).
     pub fn counts(&self) -> TaskCounts {
         let leased = self.sched.counts().leased + self.arriving;

@@ -14,7 +14,8 @@ use muster_node::daemon::{self, CatalogOptions};
 use muster_node::identity::{Authority, Credentials};
 use muster_proto::{Peer, Role};
 
-use crate::daemon::{Standing, some_catalog};
+use crate::connect::{CatalogArgs, runtime};
+use crate::daemon::Standing;
 use crate::error::{CliError, Exit};
 use crate::places;
 use crate::units::parse_name;
@@ -104,14 +105,8 @@ pub struct StartArgs {
 /// Where the catalog is.
 #[derive(Args, Debug)]
 pub struct Where {
-    /// Addresses of the catalog's replicas
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        value_delimiter = ',',
-        env = "MUSTER_CATALOG"
-    )]
-    catalog: Vec<String>,
+    #[command(flatten)]
+    catalog: CatalogArgs,
     /// Where the federation's keys are
     #[arg(long, value_name = "DIR", env = "MUSTER_KEYS")]
     keys: Option<PathBuf>,
@@ -123,7 +118,7 @@ pub struct Where {
 impl Where {
     /// A client for a person or a script.
     fn client(&self) -> Result<Client, CliError> {
-        let catalog = some_catalog(&self.catalog)?;
+        let catalog = self.catalog.replicas().ok_or(CliError::NoCatalog)?;
         let credentials = credentials(self.keys.clone())?;
         Ok(Client::new(catalog, Arc::new(credentials)))
     }
@@ -156,13 +151,6 @@ pub fn credentials(keys: Option<PathBuf>) -> Result<Credentials, CliError> {
         name: format!("command-{}-{}", std::process::id(), wall_ms()),
     };
     Ok(Authority::open_or_create(&keys)?.issue(&peer)?)
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Runtime)
 }
 
 /// Does what was asked.

@@ -10,7 +10,7 @@ use muster_proto::Digest;
 use muster_proto::wire::{CacheStatus, SiteStatus, StatusReply, Subject};
 use serde_json::{Map, Value, json};
 
-use crate::connect::{MasterArgs, SOON};
+use crate::connect::{MasterArgs, SOON, runtime};
 use crate::error::{CliError, Exit};
 use crate::select::{self, Selector};
 use crate::text::{amount, harmless};
@@ -115,11 +115,7 @@ fn with_client<T>(
     master: &MasterArgs,
     what: impl AsyncFnOnce(&Client) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Runtime)?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let client = master.connect(SOON).await?;
         let done = what(&client).await?;
         client.close().await;

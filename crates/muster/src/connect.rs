@@ -14,9 +14,41 @@ use muster_node::identity::Credentials;
 use muster_proto::catalog::{Freshness, Key, Kind, Value};
 use muster_proto::peer::is_name;
 
-use crate::daemon::some_catalog;
 use crate::error::CliError;
 use crate::places;
+
+/// Where the catalog is.
+#[derive(Args, Clone, Debug)]
+pub struct CatalogArgs {
+    /// Addresses of the catalog's replicas, by which masters, foremen and workers find each other
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        value_delimiter = ',',
+        env = "MUSTER_CATALOG"
+    )]
+    catalog: Vec<String>,
+}
+
+impl CatalogArgs {
+    /// The replicas that are named, if any are; an empty `MUSTER_CATALOG` names none.
+    pub fn replicas(&self) -> Option<Vec<String>> {
+        let named = self.catalog.iter().filter(|address| !address.is_empty());
+        let named: Vec<String> = named.cloned().collect();
+        (!named.is_empty()).then_some(named)
+    }
+}
+
+/// The runtime of a command: one thread, the one that calls.
+///
+/// # Errors
+/// The system gives none.
+pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)
+}
 
 /// Which master.
 #[derive(Args, Debug)]
@@ -24,14 +56,8 @@ pub struct MasterArgs {
     /// The project of a master of yours that runs on this host [default: the only one]
     #[arg(long, value_name = "NAME", env = "MUSTER_PROJECT")]
     pub project: Option<String>,
-    /// Addresses of the catalog's replicas, which knows where the project's master is
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        value_delimiter = ',',
-        env = "MUSTER_CATALOG"
-    )]
-    pub catalog: Vec<String>,
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
     /// A master's address; overrides --project
     #[arg(long, value_name = "ADDR:PORT")]
     pub master: Option<String>,
@@ -74,7 +100,7 @@ impl MasterArgs {
             return resolve(text);
         }
         let name = self.name()?;
-        if let Ok(catalog) = some_catalog(&self.catalog) {
+        if let Some(catalog) = self.catalog.replicas() {
             return registered(catalog, name, credentials).await;
         }
         let path = projects()?.join(&name);

@@ -16,6 +16,7 @@ use muster_node::daemon::{
 use muster_proto::Resources;
 use muster_store::DirLock;
 
+use crate::connect::CatalogArgs;
 use crate::error::CliError;
 use crate::places;
 use crate::units::{parse_cores, parse_name, parse_size};
@@ -69,13 +70,8 @@ pub struct ForemanArgs {
     /// The site's name
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     site: String,
-    /// Masters or foremen to take work from
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        value_delimiter = ',',
-        required_unless_present = "catalog"
-    )]
+    /// Masters or foremen to take work from [default: those that the catalog knows]
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
     superior: Vec<String>,
     /// Serve the masters of projects that the catalog knows and whose names match this regular expression from
     /// beginning to end [default: all, unless --superior is given]
@@ -100,14 +96,8 @@ pub struct WorkerArgs {
     /// the catalog knows]
     #[arg(value_name = "ADDR:PORT")]
     superior: Option<String>,
-    /// Addresses of the catalog's replicas
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        value_delimiter = ',',
-        env = "MUSTER_CATALOG"
-    )]
-    catalog: Vec<String>,
+    #[command(flatten)]
+    catalog: CatalogArgs,
     /// If its site has no foreman, work for a project whose name matches this regular expression from beginning to
     /// end [default: any]
     #[arg(
@@ -149,14 +139,8 @@ pub struct WorkerArgs {
 /// Where a standing process finds others, and is found.
 #[derive(Args, Debug)]
 struct Finding {
-    /// Addresses of the catalog's replicas
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        value_delimiter = ',',
-        env = "MUSTER_CATALOG"
-    )]
-    catalog: Vec<String>,
+    #[command(flatten)]
+    catalog: CatalogArgs,
     /// What to tell others of where this process can be reached [default: what the system says]
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',')]
     advertise: Vec<String>,
@@ -164,18 +148,11 @@ struct Finding {
 
 impl Finding {
     fn discovery(&self) -> Option<Discovery> {
-        let catalog = named(&self.catalog);
-        (!catalog.is_empty()).then(|| Discovery {
+        self.catalog.replicas().map(|catalog| Discovery {
             catalog,
             advertise: self.advertise.clone(),
         })
     }
-}
-
-/// The replicas that are named; an empty `MUSTER_CATALOG` names none.
-fn named(catalog: &[String]) -> Vec<String> {
-    let named = catalog.iter().filter(|address| !address.is_empty());
-    named.cloned().collect()
 }
 
 impl Standing {
@@ -248,18 +225,9 @@ pub fn master(args: &MasterArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The replicas that are named; an error if there are none.
-pub fn some_catalog(catalog: &[String]) -> Result<Vec<String>, CliError> {
-    let named = named(catalog);
-    if named.is_empty() {
-        return Err(CliError::NoCatalog);
-    }
-    Ok(named)
-}
-
 /// Runs a foreman until it is told to leave.
 pub fn foreman(args: &ForemanArgs) -> Result<(), CliError> {
-    if args.superior.is_empty() && named(&args.finding.catalog).is_empty() {
+    if args.superior.is_empty() && args.finding.catalog.replicas().is_none() {
         let how = "--superior ADDR:PORT";
         return Err(CliError::NoSuperior { how });
     }
@@ -315,7 +283,7 @@ pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
             Some(superior) => Above::At(resolve(superior)?),
             None => {
                 let discovery = Discovery {
-                    catalog: some_catalog(&args.catalog).map_err(|_| CliError::NoSuperior {
+                    catalog: args.catalog.replicas().ok_or(CliError::NoSuperior {
                         how: "the ADDR:PORT of a foreman or master",
                     })?,
                     advertise: Vec::new(),

@@ -21,8 +21,8 @@ use clap::{Args, ValueEnum};
 use muster_apps::replica_exchange::{Exchange, demo};
 use muster_node::clock::Clock;
 use tempfile::TempDir;
-use tokio::runtime::Builder;
 
+use crate::connect::runtime;
 use crate::embedded::{Federation, Plan};
 use crate::error::{CliError, Exit};
 use crate::interrupt::Interrupt;
@@ -74,12 +74,7 @@ pub fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
             );
             Ok(Exit::Ok)
         }
-        Name::ReplicaExchange => {
-            let runtime = Builder::new_current_thread().enable_all().build();
-            runtime
-                .map_err(CliError::Runtime)?
-                .block_on(replica_exchange(args))
-        }
+        Name::ReplicaExchange => runtime()?.block_on(replica_exchange(args)),
     }
 }
 

@@ -15,7 +15,7 @@ use muster_node::client::Client;
 use muster_node::clock::Clock;
 use muster_proto::Resources;
 
-use crate::connect::{LONG, MasterArgs};
+use crate::connect::{CatalogArgs, LONG, MasterArgs, runtime};
 use crate::embedded::{Federation, Plan};
 use crate::ensemble::{Ensemble, Stage, TaskArgs};
 use crate::error::{CliError, Exit};
@@ -54,14 +54,8 @@ pub struct RunArgs {
     /// Use the standing master at this address
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["sites", "workers", "on"])]
     master: Option<String>,
-    /// Addresses of the catalog's replicas, which knows where the project of --on is
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        value_delimiter = ',',
-        env = "MUSTER_CATALOG"
-    )]
-    catalog: Vec<String>,
+    #[command(flatten)]
+    catalog: CatalogArgs,
     /// Where the federation's keys are
     #[arg(long, value_name = "DIR", env = "MUSTER_KEYS")]
     keys: Option<PathBuf>,
@@ -102,10 +96,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, CliError> {
         }
         return Ok(Exit::Ok);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Runtime)?;
+    let runtime = runtime()?;
     let exit = runtime.block_on(drive(args, Arc::new(ensemble)));
     // A file that is being hashed for nobody is not waited for.
     runtime.shutdown_background();

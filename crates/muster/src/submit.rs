@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::connect::{LONG, MasterArgs};
+use crate::connect::{LONG, MasterArgs, runtime};
 use crate::delivery::{Written, bring};
 use crate::ensemble::{Ensemble, TaskArgs};
 use crate::error::{CliError, Exit};
@@ -112,10 +112,7 @@ pub fn wait(args: &WaitArgs) -> Result<Exit, CliError> {
 }
 
 fn run(what: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Runtime)?;
+    let runtime = runtime()?;
     let exit = runtime.block_on(what);
     runtime.shutdown_background();
     exit

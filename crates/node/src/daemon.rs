@@ -21,7 +21,7 @@ use muster_proto::machine::{BadRecord, Side};
 use muster_store::{ContentError, JournalError, LockError};
 
 use crate::driver::{Door, DriveError};
-use crate::endpoint::{EndpointError, listen};
+use crate::endpoint::{EndpointError, Listener, listen};
 use crate::identity::{Credentials, IdentityError};
 
 pub use catalog::{CatalogOptions, run_catalog};
@@ -145,27 +145,36 @@ fn open_door(
         return Ok(None);
     };
     let roles: Vec<Role> = sides.iter().map(|(role, _)| *role).collect();
-    let listener = match state::last_port(&common.state_dir).filter(|_| address.port() == 0) {
-        Some(port) => listen(SocketAddr::new(address.ip(), port), credentials, &roles)
-            .or_else(|_| listen(address, credentials, &roles))?,
-        None => listen(address, credentials, &roles)?,
-    };
     Ok(Some(Door {
-        listener,
+        listener: open_listener(common, address, credentials, &roles)?,
         sides: sides.to_vec(),
     }))
+}
+
+/// Listens at `address`; at the port that the daemon had before, if it may choose.
+fn open_listener(
+    common: &Common,
+    address: SocketAddr,
+    credentials: &Credentials,
+    roles: &[Role],
+) -> Result<Listener, EndpointError> {
+    match state::last_port(&common.state_dir).filter(|_| address.port() == 0) {
+        Some(port) => listen(SocketAddr::new(address.ip(), port), credentials, roles)
+            .or_else(|_| listen(address, credentials, roles)),
+        None => listen(address, credentials, roles),
+    }
 }
 
 /// Tells those who wait for the daemon that it is ready: the last thing before its loop, when all else is in place.
 fn announce(
     common: &Common,
     credentials: &Credentials,
-    door: Option<&Door>,
+    listener: Option<&Listener>,
 ) -> Result<PortFile, DaemonError> {
-    let Some(door) = door else {
+    let Some(listener) = listener else {
         return Ok(PortFile(None));
     };
-    let address = door.listener.local_address();
+    let address = listener.local_address();
     state::remember_port(&common.state_dir, address.port())?;
     let port_file = PortFile::write(common.port_file.clone(), address.port())?;
     tracing::info!(%address, who = %credentials.peer(), "ready");

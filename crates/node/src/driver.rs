@@ -136,6 +136,31 @@ pub struct Observer<M> {
     pub look: Box<dyn FnMut(&M) + Send>,
 }
 
+impl<M> Observer<M> {
+    /// One that tells `seen` what `see` makes of the machine, when that has changed.
+    pub fn telling<T>(
+        every: Duration,
+        seen: watch::Sender<T>,
+        see: impl Fn(&M) -> T + Send + 'static,
+    ) -> Observer<M>
+    where
+        T: PartialEq + Send + Sync + 'static,
+    {
+        let look = move |machine: &M| {
+            let now = see(machine);
+            seen.send_if_modified(|seen| {
+                let is_news = *seen != now;
+                *seen = now;
+                is_news
+            });
+        };
+        Observer {
+            every,
+            look: Box::new(look),
+        }
+    }
+}
+
 /// Where others come in.
 #[derive(Debug)]
 pub struct Door {

@@ -122,9 +122,11 @@ pub struct Project {
     pub running: u64,
     /// Tasks that have an outcome.
     pub done: u64,
-    /// Workers it could use beyond those it has.
+    /// Tasks of one core that those linked below it can run side by side.
+    pub slots: u32,
+    /// How many more of those it could use.
     pub wanted: u32,
-    /// Workers it could keep busy in all.
+    /// How many it could keep busy in all: its tasks without an outcome.
     pub capacity: u32,
     /// The release that the master is of.
     pub version: String,

@@ -56,6 +56,7 @@ fn next(command: &Command) -> Option<Command> {
         waiting: 1_000,
         running: 20,
         done: 5,
+        slots: 40,
         wanted: 7,
         capacity: 9,
         version: "0.1.0".to_owned(),

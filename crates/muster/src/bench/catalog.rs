@@ -10,7 +10,6 @@ use std::time::Duration;
 use clap::Args;
 use muster_node::catalog::Client;
 use muster_node::clock::Clock;
-use muster_node::daemon::DaemonError;
 use muster_node::tasks::Tasks;
 use muster_proto::catalog::{Command, Filter, Freshness, Key, Kind, Pattern, Project, Value};
 use muster_proto::{Epoch, Peer, Role, Span};
@@ -18,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use crate::connect::runtime;
 use crate::embedded::Replicas;
 use crate::error::CliError;
 use crate::scratch::{Fate, Scratch};
@@ -63,12 +63,7 @@ struct Measured {
 
 /// Runs the bench and prints what it measured.
 pub fn run(args: &CatalogArgs) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let measured = runtime
-        .map_err(DaemonError::System)?
-        .block_on(measure(args))?;
+    let measured = runtime()?.block_on(measure(args))?;
     if args.json {
         println!("{}", serde_json::json!(measured));
         return Ok(());

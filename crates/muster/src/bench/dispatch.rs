@@ -13,11 +13,11 @@ use std::thread;
 use clap::Args;
 use muster_node::client::Client;
 use muster_node::clock::Clock;
-use muster_node::daemon::DaemonError;
 use muster_proto::task::{Command, Policy, TaskBody, Template, Words};
 use muster_proto::{Resources, TaskId};
 use serde::Serialize;
 
+use crate::connect::runtime;
 use crate::embedded::{Federation, Plan};
 use crate::error::CliError;
 use crate::scratch::{Fate, Scratch};
@@ -79,12 +79,7 @@ const BARE_THREADS: u32 = 2;
 
 /// Runs the bench and prints what it measured.
 pub fn run(args: &DispatchArgs) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let measured = runtime
-        .map_err(DaemonError::System)?
-        .block_on(dispatch(args))?;
+    let measured = runtime()?.block_on(dispatch(args))?;
     print(&measured, args.json);
     Ok(())
 }

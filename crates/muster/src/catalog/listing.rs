@@ -77,19 +77,20 @@ pub fn projects(args: &ProjectsArgs) -> Result<Exit, CliError> {
         return print(&format!("{text}\n"));
     }
     let mut text = format!(
-        "{:<28} {:<24} {:>9} {:>9} {:>9} {:>8}  release\n",
-        "project", "address", "waiting", "running", "done", "wanted"
+        "{:<28} {:<24} {:>9} {:>9} {:>9} {:>8} {:>8}  release\n",
+        "project", "address", "waiting", "running", "done", "slots", "wanted"
     );
     for named in &items {
         if let Value::Project(project) = &named.item.value {
             let address = project.addresses.first().map_or("", String::as_str);
             text += &format!(
-                "{:<28} {:<24} {:>9} {:>9} {:>9} {:>8}  {}\n",
+                "{:<28} {:<24} {:>9} {:>9} {:>9} {:>8} {:>8}  {}\n",
                 harmless(&named.key.name),
                 harmless(address),
                 project.waiting,
                 project.running,
                 project.done,
+                project.slots,
                 project.wanted,
                 harmless(&project.version),
             );
@@ -165,7 +166,8 @@ pub fn value_json(value: &Value) -> Map<String, Json> {
             "tasks_waiting": project.waiting,
             "tasks_running": project.running,
             "tasks_done": project.done,
-            "workers_wanted": project.wanted,
+            "slots": project.slots,
+            "slots_wanted": project.wanted,
             "capacity": project.capacity,
             "release": project.version,
         }),

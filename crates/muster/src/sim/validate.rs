@@ -19,6 +19,7 @@ use muster_node::clock::Clock;
 use serde_json::json;
 
 use crate::clients::print;
+use crate::connect::runtime;
 use crate::embedded::{Federation, Plan};
 use crate::error::{CliError, Exit};
 use crate::scratch::{Fate, Scratch};
@@ -53,10 +54,7 @@ pub fn run(args: &ValidateArgs) -> Result<Exit, CliError> {
         fs::create_dir_all(dir).map_err(|error| CliError::file(dir, error))?;
     }
     let scratch = Scratch::new(Fate::Removed)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Runtime)?;
+    let runtime = runtime()?;
     eprintln!("muster: measuring this machine");
     let machine = runtime.block_on(calibrate::measure(scratch.path()))?;
     if !args.json {

@@ -237,7 +237,8 @@ fn record(named: &Named, age: Span) -> Record {
             "tasks_running": project.running,
             "tasks_complete": project.done,
             "tasks_total_dispatched": project.running + project.done,
-            "workers": project.running,
+            // The family counts workers; tasks of one core are the nearest that is known here.
+            "workers": project.slots,
             "workers_wanted": project.wanted,
             "capacity": project.capacity,
             "epoch": project.epoch.0,

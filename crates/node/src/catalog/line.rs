@@ -13,7 +13,7 @@ use muster_proto::wire::{CloseCode, Desist, Frame, Inquire, Inquiry};
 use muster_proto::{Peer, Role, Span, Time};
 use quinn::SendStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::reach::resolve;
 use crate::clock::Clock;
@@ -48,7 +48,7 @@ pub(super) struct Line {
     requests: mpsc::Receiver<Request>,
     /// The replicas as they were given.
     given: Vec<String>,
-    /// Which of them is tried next.
+    /// Which of them was linked last.
     next: usize,
     /// Where the leader is said to be; tried before any other, once.
     hint: Vec<String>,
@@ -146,44 +146,58 @@ impl Line {
         (!is_closed).then_some(())
     }
 
-    /// Tries the leader if it is known, else the replicas, all at once after the next one.
+    /// Tries the leader if it is known; else the replicas, beginning after the one that was linked last, each a moment
+    /// after the one before it, and takes the first that answers.
     async fn connect(&mut self) -> Option<(Link, (SendStream, Frames))> {
         let hint = resolve(&std::mem::take(&mut self.hint)).await;
-        if let Some(reached) = self.race(hint).await {
+        let dials = hint
+            .into_iter()
+            .map(|address| (self.next, Duration::ZERO, address));
+        if let Some(reached) = self.race(dials.collect()).await {
             return Some(reached);
         }
-        for _ in 0..self.given.len() {
-            self.next = (self.next + 1) % self.given.len();
-            let one = std::slice::from_ref(&self.given[self.next]);
-            let addresses = resolve(one).await;
+        let mut dials = Vec::new();
+        for turn in 1..=self.given.len() {
+            let replica = (self.next + turn) % self.given.len();
+            let addresses = resolve(std::slice::from_ref(&self.given[replica])).await;
             if addresses.is_empty() {
-                self.why = format!("{} is no address", self.given[self.next]);
+                self.why = format!("{} is no address", self.given[replica]);
             }
-            if let Some(reached) = self.race(addresses).await {
-                return Some(reached);
-            }
+            let pause = STAGGER * u32::try_from(turn - 1).unwrap_or(u32::MAX);
+            dials.extend(
+                addresses
+                    .into_iter()
+                    .map(|address| (replica, pause, address)),
+            );
         }
-        None
+        self.race(dials).await
     }
 
-    /// Dials the addresses of one replica, all at once: some may lead nowhere from here.
-    async fn race(&mut self, addresses: Vec<SocketAddr>) -> Option<(Link, (SendStream, Frames))> {
-        let (sender, mut reached) = mpsc::channel(addresses.len().max(1));
+    /// Dials addresses, each of some replica and after some pause; the first that answers is taken.
+    async fn race(
+        &mut self,
+        dials: Vec<(usize, Duration, SocketAddr)>,
+    ) -> Option<(Link, (SendStream, Frames))> {
+        let (sender, mut reached) = mpsc::channel(dials.len().max(1));
         let mut tasks = Tasks::new();
-        for address in addresses {
+        for (replica, pause, address) in dials {
             let (sender, credentials) = (sender.clone(), Arc::clone(&self.credentials));
             let patience = self.dial;
             tasks.spawn("catalog client dial", async move {
+                sleep(pause).await;
                 let linked = timeout(patience, link_to(address, &credentials)).await;
                 let linked = linked.unwrap_or_else(|_| Err(format!("no answer from {address}")));
                 // Another address was faster if nobody receives.
-                sender.send(linked).await.ok();
+                sender.send((replica, linked)).await.ok();
             });
         }
         drop(sender);
-        while let Some(linked) = reached.recv().await {
+        while let Some((replica, linked)) = reached.recv().await {
             match linked {
-                Ok(linked) => return Some(linked),
+                Ok(linked) => {
+                    self.next = replica;
+                    return Some(linked);
+                }
                 Err(why) => self.why = why,
             }
         }
@@ -336,6 +350,8 @@ pub(super) fn span(patience: Duration) -> Span {
 const DIAL_MIN: Duration = Duration::from_millis(300);
 /// The same after some rounds of tries.
 const DIAL_MAX: Duration = Duration::from_secs(3);
+/// The pause before the next replica is dialled too: several times a round trip within a site.
+const STAGGER: Duration = Duration::from_millis(50);
 /// The longest pause between rounds of tries: what is found again should be found within two seconds.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A connection that lasted as long as this was a good one.

@@ -10,13 +10,12 @@ use muster_proto::{Lsn, Role};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::{Common, DaemonError, PortFile, runtime, state};
+use super::{Common, DaemonError, announce, open_listener, runtime, state};
 use crate::catalog::reach::{addresses_of, resolve};
 use crate::catalog::replica::{self, Setup};
 use crate::catalog::{AskError, Client, gateway};
 use crate::clock::Clock;
 use crate::driver::asked_to_leave;
-use crate::endpoint::listen;
 use crate::identity::Credentials;
 use crate::tasks::Tasks;
 
@@ -65,11 +64,7 @@ pub fn run_catalog(options: &CatalogOptions) -> Result<(), DaemonError> {
     let credentials = Arc::new(state::identity(common, &wanted)?);
     runtime()?.block_on(async {
         let address = common.listen.unwrap_or(EVERYWHERE);
-        let listener = match state::last_port(&common.state_dir).filter(|_| address.port() == 0) {
-            Some(port) => listen(SocketAddr::new(address.ip(), port), &credentials, &ROLES)
-                .or_else(|_| listen(address, &credentials, &ROLES))?,
-            None => listen(address, &credentials, &ROLES)?,
-        };
+        let listener = open_listener(common, address, &credentials, &ROLES)?;
         let address = listener.local_address();
         let addresses = match &options.advertise[..] {
             [] => addresses_of(address, &resolve(&options.join).await),
@@ -95,9 +90,7 @@ pub fn run_catalog(options: &CatalogOptions) -> Result<(), DaemonError> {
             tracing::info!(address = %gateway.address(), "projects are shown over HTTP");
             tasks.spawn("gateway", gateway.serve(asks.clone()));
         }
-        state::remember_port(&common.state_dir, address.port())?;
-        let port_file = PortFile::write(common.port_file.clone(), address.port())?;
-        tracing::info!(%address, who = %credentials.peer(), node = catalog.id().0, "ready");
+        let port_file = announce(common, &credentials, Some(&listener))?;
         let setup = Setup {
             clock,
             credentials,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::catalog::{Item, Key, Kind, Value};
-use muster_proto::{Peer, Role};
+use muster_proto::{Peer, Role, Span, Time};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -15,6 +15,7 @@ use crate::catalog::announce::announce;
 use crate::catalog::reach::{addresses_of, resolve};
 use crate::catalog::seek::{Known, seek};
 use crate::catalog::{Client, Names};
+use crate::clock::Clock;
 use crate::driver::{Superior, Superiors};
 use crate::identity::Credentials;
 use crate::tasks::Tasks;
@@ -63,12 +64,15 @@ impl Directory {
             .spawn("seeker", seek(client.clone(), Kind::Project, known));
         self.seeking.spawn("finder", async move {
             while news.changed().await.is_ok() {
-                let known = news.borrow_and_update().clone();
+                let matching: Vec<Item> = {
+                    let known = news.borrow_and_update();
+                    let named = known.iter().flatten();
+                    let named = named.filter(|(name, _)| projects.hold(name));
+                    named.map(|(_, item)| item.clone()).collect()
+                };
                 let mut all = given.clone();
-                for (name, item) in known.into_iter().flatten() {
-                    if projects.hold(&name) {
-                        all.extend(superior(&item).await);
-                    }
+                for item in &matching {
+                    all.extend(superior(item).await);
                 }
                 wanted.send_if_modified(|wanted| replace(wanted, all));
             }
@@ -99,6 +103,9 @@ impl Directory {
             weights: self.known(client, Kind::Weight),
             linked: linked.subscribe(),
             idle,
+            clock: Clock::start(),
+            missed: None,
+            spurned: None,
         };
         self.seeking.spawn("finder", search.run(wanted));
         Superiors {
@@ -125,6 +132,11 @@ struct Search {
     weights: watch::Receiver<Known>,
     linked: watch::Receiver<BTreeSet<Peer>>,
     idle: watch::Receiver<bool>,
+    clock: Clock,
+    /// Since when the chosen one is not linked.
+    missed: Option<Time>,
+    /// One that was not reached from here, and when.
+    spurned: Option<(Peer, Time)>,
 }
 
 impl Search {
@@ -133,6 +145,7 @@ impl Search {
     async fn run(mut self, wanted: watch::Sender<Vec<Superior>>) {
         loop {
             let chosen = wanted.borrow().first().cloned();
+            self.despair(chosen.as_ref());
             match chosen {
                 Some(chosen) if self.is_there(&chosen) && !self.is_passed_by(&chosen) => {
                     self.refresh(&wanted).await;
@@ -184,11 +197,33 @@ impl Search {
         }
     }
 
+    /// Gives up one that is registered and not reached: it may be no more than registered, or on another network.
+    fn despair(&mut self, chosen: Option<&Superior>) {
+        let now = self.clock.now();
+        let chosen = chosen.and_then(|chosen| chosen.peer.as_ref());
+        let missed = chosen.filter(|peer| !self.linked.borrow().contains(peer));
+        self.missed = missed.and(self.missed.or(Some(now)));
+        if let (Some(peer), Some(since)) = (missed, self.missed)
+            && now.since(since) > UNREACHED
+        {
+            self.spurned = Some((peer.clone(), now));
+            self.missed = None;
+        }
+        self.spurned
+            .take_if(|(_, since)| now.since(*since) > FORGIVEN);
+    }
+
+    fn is_spurned(&self, peer: &Peer) -> bool {
+        let spurned = self.spurned.as_ref();
+        spurned.is_some_and(|(spurned, _)| spurned == peer)
+    }
+
     fn is_there(&self, superior: &Superior) -> bool {
         let Some(peer) = &superior.peer else {
             return false;
         };
-        self.linked.borrow().contains(peer) || self.item_of(peer).is_some()
+        let is_linked = self.linked.borrow().contains(peer);
+        is_linked || !self.is_spurned(peer) && self.item_of(peer).is_some()
     }
 
     fn item_of(&self, peer: &Peer) -> Option<Item> {
@@ -204,10 +239,14 @@ impl Search {
     /// A foreman of the site, rather one with few workers.
     fn foreman(&self) -> Option<Item> {
         let known = self.foremen.borrow();
-        let of_site = known.iter().flatten().filter(|(name, _)| {
+        let is_of_site = |name: &str| {
             name.split_once('/')
                 .is_some_and(|(site, _)| site == self.site)
-        });
+        };
+        let of_site = known
+            .iter()
+            .flatten()
+            .filter(|(name, item)| is_of_site(name) && !self.is_spurned(&item.owner));
         drawn(of_site.map(|(_, item)| {
             let workers = if let Value::Foreman(place) = &item.value {
                 u64::from(place.workers)
@@ -233,7 +272,7 @@ impl Search {
         let matching = known
             .iter()
             .flatten()
-            .filter(|(name, _)| self.projects.hold(name));
+            .filter(|(name, item)| self.projects.hold(name) && !self.is_spurned(&item.owner));
         drawn(matching.map(|(name, item)| {
             let wanted = if let Value::Project(project) = &item.value {
                 u64::from(project.wanted)
@@ -266,16 +305,23 @@ fn replace(list: &mut Vec<Superior>, other: Vec<Superior>) -> bool {
     is_new
 }
 
-/// Whom to dial for what is registered, if it has an address.
+/// Whom to dial for what is registered, if it has an address; a name that somebody else than a master or foreman holds
+/// leads to nobody.
 async fn superior(item: &Item) -> Option<Superior> {
-    let texts = match &item.value {
-        Value::Project(project) => &project.addresses,
-        Value::Foreman(place) | Value::Site(place) => &place.addresses,
-        Value::Token(_)
-        | Value::Revocation(_)
-        | Value::Weight(_)
-        | Value::Setting(_)
-        | Value::Member(_) => return None,
+    let texts = match (&item.value, item.owner.role) {
+        (Value::Project(project), Role::Master) => &project.addresses,
+        (Value::Foreman(place), Role::Foreman) => &place.addresses,
+        (
+            Value::Project(_)
+            | Value::Foreman(_)
+            | Value::Site(_)
+            | Value::Token(_)
+            | Value::Revocation(_)
+            | Value::Weight(_)
+            | Value::Setting(_)
+            | Value::Member(_),
+            _,
+        ) => return None,
     };
     let addresses = resolve(texts).await;
     (!addresses.is_empty()).then(|| Superior {
@@ -304,6 +350,10 @@ pub(super) async fn open(
 const FAREWELL: Duration = Duration::from_millis(800);
 /// How often a worker without a superior looks again.
 const LOOK: Duration = Duration::from_secs(2);
+/// When one that is registered and not linked is left for another: longer than a restart.
+const UNREACHED: Span = Span::secs(10);
+/// When it is thought of again.
+const FORGIVEN: Span = Span::secs(300);
 /// What is divided by a foreman's workers.
 const SCALE: u64 = 1 << 20;
 /// The weight of a project that has none of its own.

@@ -69,7 +69,11 @@ pub fn run_foreman(options: &ForemanOptions) -> Result<(), DaemonError> {
     runtime()?.block_on(async {
         let door = open_door(common, &credentials, &SIDES)?;
         let stop = asked_to_leave().map_err(DaemonError::System)?;
-        let port_file = announce(common, &credentials, door.as_ref())?;
+        let port_file = announce(
+            common,
+            &credentials,
+            door.as_ref().map(|door| &door.listener),
+        )?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let address = door.as_ref().map(|door| door.listener.local_address());
         let credentials = Arc::new(credentials);
@@ -126,15 +130,7 @@ fn register(
     };
     let kind = Kind::Foreman;
     let values = directory.announce(client, Key { kind, name }, place(&Strength::default()));
-    Observer {
-        every: OBSERVED,
-        look: Box::new(move |foreman| {
-            values.send_if_modified(|value| {
-                let now = place(&foreman.strength());
-                let is_news = *value != now;
-                *value = now;
-                is_news
-            });
-        }),
-    }
+    Observer::telling(OBSERVED, values, move |foreman: &Foreman| {
+        place(&foreman.strength())
+    })
 }

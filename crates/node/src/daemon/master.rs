@@ -94,7 +94,11 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
         let address = door.as_ref().map(|door| door.listener.local_address());
         let registration = Registration::write(options.register.clone(), address)?;
         let stop = asked_to_leave().map_err(DaemonError::System)?;
-        let port_file = announce(common, &credentials, door.as_ref())?;
+        let port_file = announce(
+            common,
+            &credentials,
+            door.as_ref().map(|door| &door.listener),
+        )?;
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let credentials = Arc::new(credentials);
         let mut directory = Directory::default();
@@ -141,27 +145,19 @@ fn register(
     let project = move |master: &Master| {
         let counts = master.counts();
         let few = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let (open, slots) = (counts.waiting + counts.leased, master.slots());
         Value::Project(Project {
             addresses: addresses.clone(),
             epoch: master.book().epoch,
             waiting: counts.waiting,
             running: counts.leased,
             done: counts.accounted,
-            wanted: few(counts.waiting),
-            capacity: few(counts.waiting + counts.leased),
+            slots: few(slots),
+            wanted: few(open.saturating_sub(slots)),
+            capacity: few(open),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         })
     };
     let values = directory.announce(client, key, project(master));
-    Observer {
-        every: OBSERVED,
-        look: Box::new(move |master| {
-            values.send_if_modified(|value| {
-                let now = project(master);
-                let is_news = *value != now;
-                *value = now;
-                is_news
-            });
-        }),
-    }
+    Observer::telling(OBSERVED, values, project)
 }

@@ -72,15 +72,7 @@ impl Above {
                 let (client, _) = discovery::open(&discovery, credentials, None).await;
                 let site = credentials.peer().site.clone();
                 let (sender, idle) = watch::channel(true);
-                let observer = Observer {
-                    every: OBSERVED,
-                    look: Box::new(move |worker: &Worker| {
-                        sender.send_if_modified(|idle| {
-                            let was = std::mem::replace(idle, worker.is_idle());
-                            was != *idle
-                        });
-                    }),
-                };
+                let observer = Observer::telling(OBSERVED, sender, Worker::is_idle);
                 let superiors = directory.find_one(&client, projects, site, idle);
                 (superiors, Some(observer))
             }
@@ -163,7 +155,11 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
     runtime()?.block_on(async {
         let door = open_door(&common, &credentials, &[(Role::User, Side::User)])?;
         let stop = asked_to_leave().map_err(DaemonError::System)?;
-        let port_file = announce(&common, &credentials, door.as_ref())?;
+        let port_file = announce(
+            &common,
+            &credentials,
+            door.as_ref().map(|door| &door.listener),
+        )?;
         let (ended, local) = mpsc::channel(RUNS_MAX);
         let credentials = Arc::new(credentials);
         let mut directory = Directory::default();

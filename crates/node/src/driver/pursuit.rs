@@ -27,16 +27,16 @@ pub(super) async fn follow(mut chain: Chain, superiors: Superiors) {
     let mut pursued: Vec<(Superior, watch::Sender<Option<Superior>>)> = Vec::new();
     while !*chain.leaving.borrow() {
         let list = wanted.borrow_and_update().clone();
-        pursued.retain(|(superior, orders)| {
-            let is_wanted = list.iter().any(|wanted| wanted.is(superior));
-            if !is_wanted {
-                orders.send_replace(None);
+        // One that is not wanted may still be linked, and be wanted again before it is not.
+        pursued.retain(|(_, orders)| !orders.is_closed());
+        for (superior, orders) in &pursued {
+            if !list.iter().any(|wanted| wanted.is(superior)) {
+                orders.send_if_modified(|ordered| ordered.take().is_some());
             }
-            is_wanted
-        });
+        }
         for superior in list {
             match pursued.iter_mut().find(|(known, _)| known.is(&superior)) {
-                Some((known, _)) if *known == superior => {}
+                Some((_, orders)) if *orders.borrow() == Some(superior.clone()) => {}
                 Some((known, orders)) => {
                     known.clone_from(&superior);
                     orders.send_replace(Some(superior));

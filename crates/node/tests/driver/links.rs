@@ -48,21 +48,7 @@ async fn frames_go_both_ways_between_link_up_and_link_down() {
 #[tokio::test]
 async fn a_gated_frame_leaves_only_when_its_record_is_durable() {
     let world = World::new();
-    let (permit, permits) = mpsc::channel();
-    let (written, wrote) = mpsc::channel();
-    let mut master = world.node(
-        Role::Master,
-        "m",
-        Plan {
-            listens_at: Some(anywhere()),
-            log: Some(Box::new(Stalled {
-                batch: Vec::new(),
-                permits,
-                written,
-            })),
-            ..Plan::default()
-        },
-    );
+    let (mut master, permit, wrote) = stalled(&world);
     let mut worker = world.worker("w", &master);
     let (to_worker, ..) = master.hears_up().await;
     let (to_master, ..) = worker.hears_up().await;
@@ -107,21 +93,7 @@ async fn a_gated_frame_leaves_only_when_its_record_is_durable() {
 #[tokio::test]
 async fn a_submit_is_refused_at_once_while_the_disk_refuses() {
     let world = World::new();
-    let (permit, permits) = mpsc::channel();
-    let (written, _wrote) = mpsc::channel();
-    let mut master = world.node(
-        Role::Master,
-        "m",
-        Plan {
-            listens_at: Some(anywhere()),
-            log: Some(Box::new(Stalled {
-                batch: Vec::new(),
-                permits,
-                written,
-            })),
-            ..Plan::default()
-        },
-    );
+    let (mut master, permit, _wrote) = stalled(&world);
     let mut worker = world.worker("w", &master);
     let (to_worker, ..) = master.hears_up().await;
     let (to_master, ..) = worker.hears_up().await;
@@ -416,10 +388,29 @@ async fn notes(master: &Node, worker: &mut Node, (down, up): (LinkId, LinkId)) -
     }
 }
 
+/// A master whose disk does what it is permitted to, who permits it, and what it has written.
+fn stalled(world: &World) -> (Node, mpsc::Sender<Permit>, mpsc::Receiver<Vec<u8>>) {
+    let (permit, permits) = mpsc::channel();
+    let (written, wrote) = mpsc::channel();
+    let plan = Plan {
+        listens_at: Some(anywhere()),
+        log: Some(Box::new(Stalled {
+            batch: Vec::new(),
+            permits,
+            written,
+        })),
+        ..Plan::default()
+    };
+    (world.node(Role::Master, "m", plan), permit, wrote)
+}
+
+/// What becomes of one commit.
+type Permit = Result<(), String>;
+
 /// A disk that does nothing until it is permitted to.
 struct Stalled {
     batch: Vec<u8>,
-    permits: mpsc::Receiver<Result<(), String>>,
+    permits: mpsc::Receiver<Permit>,
     written: mpsc::Sender<Vec<u8>>,
 }
 
