@@ -12,6 +12,7 @@ use muster_node::catalog::Client;
 use muster_node::clock::wall_ms;
 use muster_node::daemon::{self, CatalogOptions};
 use muster_node::identity::{Authority, Credentials};
+use muster_proto::catalog::Freshness;
 use muster_proto::{Peer, Role};
 
 use crate::connect::{CatalogArgs, runtime};
@@ -113,6 +114,30 @@ pub struct Where {
     /// Seconds to try for
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     timeout: f64,
+}
+
+/// How something is read.
+#[derive(Args, Debug)]
+pub struct Reading {
+    /// Take what any replica knows, which may be old, also without a quorum
+    #[arg(long)]
+    stale: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Reading {
+    /// How old an answer may be.
+    fn freshness(&self) -> Freshness {
+        if self.stale {
+            Freshness::Stale
+        } else {
+            Freshness::Linearizable
+        }
+    }
 }
 
 impl Where {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use muster_node::catalog::{Client, Names};
-use muster_proto::catalog::{Filter, Freshness, Kind, Named, Pattern, Value};
+use muster_proto::catalog::{Filter, Kind, Named, Pattern, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::Where;
+use super::Reading;
 use crate::clients::print;
 use crate::error::{CliError, Exit};
 use crate::text::harmless;
@@ -18,51 +18,34 @@ pub struct ProjectsArgs {
     /// Only names that match this regular expression from beginning to end
     #[arg(value_name = "REGEX")]
     names: Option<Names>,
-    /// Take what any replica knows, which may be old, also without a quorum
-    #[arg(long)]
-    stale: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    place: Where,
+    read: Reading,
 }
 
 /// Sites that the catalog knows, and their foremen
 #[derive(Args, Debug)]
 pub struct SitesArgs {
-    /// Take what any replica knows, which may be old, also without a quorum
-    #[arg(long)]
-    stale: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    place: Where,
+    read: Reading,
 }
 
-fn listed(place: &Where, kind: Kind, stale: bool) -> Result<Vec<Named>, CliError> {
+fn listed(read: &Reading, kind: Kind) -> Result<Vec<Named>, CliError> {
     let filter = Filter {
         kind,
         names: Pattern::All,
     };
-    let freshness = if stale {
-        Freshness::Stale
-    } else {
-        Freshness::Linearizable
-    };
-    place.with(async |client: &Client, patience| {
-        Ok(client.list(&filter, freshness, patience).await?.0)
+    read.place.with(async |client: &Client, patience| {
+        Ok(client.list(&filter, read.freshness(), patience).await?.0)
     })
 }
 
 /// Prints the projects.
 pub fn projects(args: &ProjectsArgs) -> Result<Exit, CliError> {
-    let mut items = listed(&args.place, Kind::Project, args.stale)?;
+    let mut items = listed(&args.read, Kind::Project)?;
     if let Some(names) = &args.names {
         items.retain(|named| names.hold(&named.key.name));
     }
-    if args.json {
+    if args.read.json {
         let projects: Vec<Json> = items
             .iter()
             .map(|named| {
@@ -111,7 +94,7 @@ struct Site {
 /// Prints the sites.
 pub fn sites(args: &SitesArgs) -> Result<Exit, CliError> {
     let mut sites: BTreeMap<String, Site> = BTreeMap::new();
-    for named in listed(&args.place, Kind::Foreman, args.stale)? {
+    for named in listed(&args.read, Kind::Foreman)? {
         let Value::Foreman(place) = &named.item.value else {
             continue;
         };
@@ -129,7 +112,7 @@ pub fn sites(args: &SitesArgs) -> Result<Exit, CliError> {
         json.extend(value_json(&named.item.value));
         site.foremen.push(Json::Object(json));
     }
-    if args.json {
+    if args.read.json {
         let sites: Vec<Json> = sites
             .into_iter()
             .map(|(name, site)| {

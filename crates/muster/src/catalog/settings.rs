@@ -10,8 +10,8 @@ use muster_proto::catalog::{
 };
 use serde_json::{Map, Value as Json, json};
 
-use super::Where;
 use super::listing::value_json;
+use super::{Reading, Where};
 use crate::clients::print;
 use crate::error::{CliError, Exit};
 use crate::text::harmless;
@@ -23,19 +23,6 @@ pub struct GetArgs {
     key: String,
     #[command(flatten)]
     read: Reading,
-}
-
-/// How something is read.
-#[derive(Args, Debug)]
-struct Reading {
-    /// Take what any replica knows, which may be old, also without a quorum
-    #[arg(long)]
-    stale: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    place: Where,
 }
 
 /// What is set.
@@ -187,16 +174,6 @@ impl Sort {
             Sort::Revocation => Kind::Revocation,
             Sort::Weight => Kind::Weight,
             Sort::Member => Kind::Member,
-        }
-    }
-}
-
-impl Reading {
-    fn freshness(&self) -> Freshness {
-        if self.stale {
-            Freshness::Stale
-        } else {
-            Freshness::Linearizable
         }
     }
 }
