@@ -21,6 +21,7 @@ mod mother;
 mod nursery;
 mod quota;
 mod sandbox;
+mod server;
 mod slot;
 mod spares;
 mod streams;

@@ -34,6 +34,10 @@ pub enum Command {
     Exec(Words),
     /// Nothing is executed: the attempt is done when it starts. Measures the chain itself, joins graphs.
     Noop,
+    /// The words start a *server*, a program that stays in its slot and is handed the words of one task after another.
+    /// Cheaper than a program for each, where starting one takes longer than its work; what is said between worker and
+    /// server is in `docs/servers.md`.
+    Call(Words),
 }
 
 /// A program and its arguments as one text, the words separated by NUL.
@@ -79,6 +83,11 @@ impl Words {
     /// Whether there is not even a program.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// All of it as one text, NUL between the words.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The program and its arguments.
@@ -241,7 +250,7 @@ impl Template {
     /// An upper bound of its bytes on the wire.
     pub fn weight(&self) -> usize {
         let command = match &self.command {
-            Command::Exec(words) => words.0.len(),
+            Command::Exec(words) | Command::Call(words) => words.0.len(),
             Command::Noop => 0,
         };
         let environment: usize = self

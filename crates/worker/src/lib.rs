@@ -69,6 +69,8 @@ pub struct Start {
     pub attempt: Attempt,
     /// Program and arguments.
     pub words: Words,
+    /// What the program is handed, if it is a server that stays; see [`muster_proto::task::Command::Call`].
+    pub call: Option<Words>,
     /// Environment beyond what every task gets.
     pub environment: Vec<(String, String)>,
     /// Files in the sandbox, all in the store.

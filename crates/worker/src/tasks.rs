@@ -405,9 +405,11 @@ impl Held {
     /// What the hands are to do for it.
     fn start(&self, key: TaskKey, run: RunId, after: Option<RunId>) -> Start {
         let template = &self.template;
-        let words = match &template.command {
-            Command::Exec(words) if self.body.words.is_empty() => words.clone(),
-            Command::Exec(_) | Command::Noop => self.body.words.clone(),
+        let own = &self.body.words;
+        let (words, call) = match &template.command {
+            Command::Exec(words) if own.is_empty() => (words.clone(), None),
+            Command::Exec(_) | Command::Noop => (own.clone(), None),
+            Command::Call(server) => (server.clone(), Some(own.clone())),
         };
         let inputs = template.inputs.iter().chain(&self.body.inputs);
         let outputs = template.outputs.iter().chain(&self.body.outputs);
@@ -419,6 +421,7 @@ impl Held {
                 round: self.round,
             },
             words,
+            call,
             environment: template.environment.clone(),
             inputs: inputs.cloned().collect(),
             outputs: outputs.cloned().collect(),

@@ -38,6 +38,7 @@ impl Surroundings {
 /// A warden's order for what the brain starts.
 pub(super) fn run_of(start: &Start, surroundings: &Surroundings) -> Run {
     let mut run = Run::new(start.run.0, start.words.clone());
+    run.call.clone_from(&start.call);
     run.environment = environment(start, surroundings);
     run.inputs.clone_from(&start.inputs);
     run.outputs.clone_from(&start.outputs);
@@ -55,9 +56,11 @@ fn environment(start: &Start, surroundings: &Surroundings) -> Vec<(String, Strin
         disk_bytes,
     } = start.resources;
     let cores = cores_milli.div_ceil(1_000).max(1).to_string();
-    let facts = [
+    let attempt = [
         ("MUSTER_TASK_ID", start.attempt.key.task.0.to_string()),
         ("MUSTER_ATTEMPT", start.attempt.round.to_string()),
+    ];
+    let facts = [
         ("MUSTER_CORES", cores.clone()),
         ("CORES", cores.clone()),
         ("OMP_NUM_THREADS", cores),
@@ -66,6 +69,10 @@ fn environment(start: &Start, surroundings: &Surroundings) -> Vec<(String, Strin
         ("GPUS", gpus.to_string()),
     ];
     let mut all = surroundings.variables.clone();
+    if start.call.is_none() {
+        // A server outlives the attempt it is started for.
+        all.extend(attempt.map(|(name, value)| (name.to_owned(), value)));
+    }
     all.extend(facts.map(|(name, value)| (name.to_owned(), value)));
     for (name, value) in &start.environment {
         all.retain(|(known, _)| known != name);

@@ -63,6 +63,9 @@ pub struct Run {
     /// Program and arguments. A program without a slash is looked up in the `PATH` of `environment`; one with a
     /// slash that is relative is in the sandbox.
     pub words: Words,
+    /// What is said to the program, if it is a server: one with the same words and environment that has answered
+    /// earlier calls is still there.
+    pub call: Option<Words>,
     /// The whole environment but for `MUSTER_SANDBOX`, `WORK_QUEUE_SANDBOX` and `TMPDIR`, which name the sandbox.
     pub environment: Vec<(String, String)>,
     /// Files placed from the content store before it starts.
@@ -89,6 +92,7 @@ impl Run {
         Self {
             run,
             words,
+            call: None,
             environment: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),

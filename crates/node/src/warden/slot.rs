@@ -24,6 +24,7 @@ use super::message::{
 use super::mother::Make;
 use super::quota::Quota;
 use super::sandbox::Sandbox;
+use super::server::{Server, Turn, UNANSWERED};
 use super::streams::Streams;
 use super::sys::{self, Dead, Patience, Reaped};
 
@@ -63,6 +64,8 @@ struct Warden<'a> {
     /// Tells that children have ended.
     signals: OwnedFd,
     starter: Starter,
+    /// What stays from one call to the next.
+    server: Option<Server>,
     sandbox: Sandbox,
     streams: Streams,
     store: ContentStore,
@@ -91,6 +94,16 @@ struct Leader {
     rss_bytes_max: u64,
 }
 
+/// What need not be waited for.
+struct Ready {
+    /// The link has something to say.
+    heard: bool,
+    /// Children have ended.
+    ended: bool,
+    /// The server has something to say, or can be told more.
+    server: bool,
+}
+
 /// What the link brought.
 enum Heard {
     /// Some words, or parts of them.
@@ -112,6 +125,7 @@ impl<'a> Warden<'a> {
             clock: Clock::start(),
             signals: sys::child_signals()?,
             starter: Starter::new(),
+            server: None,
             sandbox,
             streams,
             store,
@@ -132,25 +146,55 @@ impl<'a> Warden<'a> {
                 self.put_by(ended)?;
             }
             self.tell_all()?;
-            match self.hear(None)? {
+            match self.rest()? {
                 Heard::Words => {}
                 Heard::Farewell => return Ok(()),
             }
         }
     }
 
+    /// Waits for words, and ends a server that has nothing to do for long.
+    fn rest(&mut self) -> io::Result<Heard> {
+        while let Some(server) = &self.server {
+            let pid = server.pid().as_raw_pid();
+            let ready = self.wait(SERVER_REST)?;
+            if ready.ended {
+                sys::drain_signals(self.signals.as_fd());
+                let mut idle = Leader::new(pid, self.clock);
+                idle.count_all()?;
+                if idle.ended.is_some() {
+                    self.end_survivors(None)?;
+                }
+            } else if !ready.heard {
+                self.end_survivors(None)?;
+            }
+            if ready.heard {
+                break;
+            }
+        }
+        self.hear(None)
+    }
+
     /// Runs `run` from staging to clean-up; `None` if the worker has gone meanwhile.
     fn run(&mut self, run: &Run) -> io::Result<Option<Ended>> {
+        if self
+            .server
+            .as_ref()
+            .is_some_and(|server| !server.serves(run))
+        {
+            // Before anything of this run is where it could get at it.
+            self.end_survivors(None)?;
+        }
         let staged_ms = wall_ms();
         let staged = self.sandbox.stage(&self.store, run);
         let mut quota = Quota::of(run, self.sandbox.dir(), self.clock.now());
         let started = match staged {
-            Ok(()) => self.starter.start(run, self.sandbox.path()),
+            Ok(()) => self.start(run),
             Err(end) => Err(end),
         };
         let ended = match started {
             Ok(pid) => {
-                let mut leader = Leader::new(pid, self.clock);
+                let mut leader = Leader::new(pid.as_raw_pid(), self.clock);
                 match self.watch(run, &mut leader, &mut quota)? {
                     Heard::Words => {
                         self.sandbox.reclaim()?;
@@ -166,11 +210,30 @@ impl<'a> Warden<'a> {
             }
             Err(end) => Ended::unstarted(run.run, end),
         };
+        if self.server.is_some() && self.streams.is_renewed() {
+            // It would write where nobody reads.
+            self.end_survivors(None)?;
+        }
         self.sandbox.restore()?;
         if !self.sandbox.is_in_place()? {
+            self.end_survivors(None)?;
             self.move_back()?;
         }
         Ok(Some(ended))
+    }
+
+    /// Starts the program of `run`, or calls its server, started if it is not there.
+    fn start(&mut self, run: &Run) -> Result<Pid, End> {
+        let path = self.sandbox.path();
+        let Some(call) = &run.call else {
+            return self.starter.start(run, path);
+        };
+        let mut server = match self.server.take() {
+            Some(server) => server,
+            None => Server::start(&mut self.starter, run, path)?,
+        };
+        server.begin(call);
+        Ok(self.server.insert(server).pid())
     }
 
     /// Makes the slot anew where it belongs, when a task has moved it or put something else in its place.
@@ -183,9 +246,16 @@ impl<'a> Warden<'a> {
     /// Waits until the program has ended and then until nothing it has started lives.
     fn watch(&mut self, run: &Run, leader: &mut Leader, quota: &mut Quota) -> io::Result<Heard> {
         loop {
-            let [heard, ended] = self.wait(self.patience(leader, run))?;
+            let Ready {
+                heard,
+                ended,
+                server,
+            } = self.wait(self.patience(leader, run))?;
             if self.tell_at.is_some_and(|at| at <= self.clock.now()) {
                 self.tell_all()?;
+            }
+            if server && self.listen(leader)? {
+                return Ok(Heard::Words);
             }
             if ended {
                 sys::drain_signals(self.signals.as_fd());
@@ -193,6 +263,10 @@ impl<'a> Warden<'a> {
                 if leader.ended.is_some() {
                     if let Reaped::AllAlive = alive {
                         self.end_survivors(Some(leader))?;
+                    }
+                    if run.call.is_some() {
+                        self.server = None;
+                        leader.answer_nothing();
                     }
                     return Ok(Heard::Words);
                 }
@@ -217,30 +291,69 @@ impl<'a> Warden<'a> {
         }
     }
 
+    /// Hears what the server says; whether it has answered. One that leaves, or something behind, is ended.
+    fn listen(&mut self, leader: &mut Leader) -> io::Result<bool> {
+        match self.server.as_mut().map_or(Turn::Waits, Server::turn) {
+            Turn::Waits => Ok(false),
+            Turn::Broken => {
+                // One that is on its way out keeps the code of its own.
+                self.end_survivors(Some(leader))?;
+                if let Some((code @ Err(KILLED), _)) = &mut leader.ended {
+                    *code = Ok(UNANSWERED);
+                }
+                leader.answer_nothing();
+                Ok(true)
+            }
+            Turn::Answered { code, stays, used } => {
+                leader.ended = Some((Ok(code), self.clock.now()));
+                leader.user_us += used.0;
+                if !stays || sys::has_several_children() {
+                    self.end_survivors(None)?;
+                }
+                Ok(true)
+            }
+        }
+    }
+
     /// How long to wait before the limits are looked at again, or ends are told.
     fn patience(&self, leader: &Leader, run: &Run) -> Duration {
         let untold = self.tell_at.map(|at| self.clock.until(at));
         leader.patience(run).min(untold.unwrap_or(Duration::MAX))
     }
 
-    /// Waits at most `patience`. Whether the link has something to say, and whether children have ended.
-    fn wait(&self, patience: Duration) -> io::Result<[bool; 2]> {
-        let mut fds = [
-            PollFd::new(self.link, PollFlags::IN),
-            PollFd::new(&self.signals, PollFlags::IN),
-        ];
+    /// Waits at most `patience` for something to be ready.
+    fn wait(&self, patience: Duration) -> io::Result<Ready> {
         let timeout = Timespec {
             tv_sec: patience.as_secs() as i64,
             tv_nsec: i64::from(patience.subsec_nanos()),
         };
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => Ok(fds.map(|fd| !fd.revents().is_empty())),
+        let (link, signals) = (
+            PollFd::new(self.link, PollFlags::IN),
+            PollFd::new(&self.signals, PollFlags::IN),
+        );
+        let ready = |fds: &mut [PollFd<'_>]| match poll(fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {
+                let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+                Ok(Ready {
+                    heard: is_ready(0),
+                    ended: is_ready(1),
+                    server: is_ready(2),
+                })
+            }
             Err(error) => Err(error.into()),
+        };
+        match self.server.as_ref().map(Server::interest) {
+            None => ready(&mut [link, signals]),
+            Some((server, flags)) => {
+                ready(&mut [link, signals, PollFd::from_borrowed_fd(server, flags)])
+            }
         }
     }
 
     /// Kills every process that the task has left and waits until the last has ended.
-    fn end_survivors(&self, mut leader: Option<&mut Leader>) -> io::Result<()> {
+    fn end_survivors(&mut self, mut leader: Option<&mut Leader>) -> io::Result<()> {
+        // Its socket is closed when it is dead, so that it has no time to act on that.
+        let _server = self.server.take();
         let mut patience = Patience::None;
         loop {
             match sys::reap(None, patience)? {
@@ -374,9 +487,9 @@ impl<'a> Warden<'a> {
 }
 
 impl Leader {
-    fn new(pid: Pid, clock: Clock) -> Self {
+    fn new(pid: i32, clock: Clock) -> Self {
         Self {
-            pid: pid.as_raw_pid(),
+            pid,
             clock,
             started: clock.now(),
             ended: None,
@@ -407,6 +520,13 @@ impl Leader {
         }
     }
 
+    /// It was a server and ended without an answer, which is no success.
+    fn answer_nothing(&mut self) {
+        if let Some((Ok(code @ 0), _)) = &mut self.ended {
+            *code = UNANSWERED;
+        }
+    }
+
     /// What remains of its time, if that is limited.
     fn time_left(&self, run: &Run) -> Option<Duration> {
         run.wall_max.map(|max| self.clock.until(self.started + max))
@@ -422,6 +542,13 @@ impl Leader {
 /// How often the lengths of the streams are looked at: a task that writes 2 GB a second, as fast as memory takes it,
 /// exceeds its limit by 1 GB.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How a program ends that this process kills.
+const KILLED: i32 = Signal::KILL.as_raw();
+
+/// How long a server without calls stays: longer than a program that calls it thinks, shorter than somebody else misses
+/// its memory.
+const SERVER_REST: Duration = Duration::from_secs(60);
 
 /// Bytes read from the link at a time: a hundred small runs.
 const READ_BYTES: usize = 16 << 10;

@@ -22,6 +22,8 @@ pub(super) struct Streams {
     slot: OwnedFd,
     out: Tape,
     err: Tape,
+    /// Whether programs started before the last [`Streams::take`] write to files that are not these any more.
+    renewed: bool,
 }
 
 impl Streams {
@@ -31,12 +33,22 @@ impl Streams {
         let err = Tape::create(slot.as_fd(), ERR)?;
         sys::redirect(Standard::Out, out.file.as_fd())?;
         sys::redirect(Standard::Err, err.file.as_fd())?;
-        Ok(Self { slot, out, err })
+        Ok(Self {
+            slot,
+            out,
+            err,
+            renewed: false,
+        })
     }
 
     /// Whether one of them has outgrown the limit of `run`.
     pub fn exceed(&self, run: &Run) -> io::Result<bool> {
         Ok(self.out.bytes()?.max(self.err.bytes()?) > run.stream_bytes_max)
+    }
+
+    /// Whether what a program writes that was there before the last [`Streams::take`] is lost.
+    pub fn is_renewed(&self) -> bool {
+        self.renewed
     }
 
     /// What the task has written, both emptied for the next. Contents longer than the tail go to the store.
@@ -53,6 +65,7 @@ impl Streams {
         if err.is_renewed {
             sys::redirect(Standard::Err, self.err.file.as_fd())?;
         }
+        self.renewed = out.is_renewed || err.is_renewed;
         Ok(match (out.stream, err.stream) {
             (Ok(out), Ok(err)) => Ok((out, err)),
             (Err(end), _) | (_, Err(end)) => Err(end),

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use muster_proto::Span;
 use rustix::process::Pid;
 
 use super::message::Confinement;
@@ -275,6 +276,30 @@ pub(super) unsafe fn close_others(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
         first = fd.saturating_add(1);
     }
     Ok(())
+}
+
+/// Processor time that a living process has used; none if it has gone.
+pub(super) fn processor_time(pid: Pid) -> Span {
+    let mut clock = 0;
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: both pointers are good for writes of their type.
+    let told = unsafe {
+        libc::clock_getcpuclockid(pid.as_raw_pid(), &mut clock) == 0
+            && libc::clock_gettime(clock, time.as_mut_ptr()) == 0
+    };
+    if !told {
+        return Span::ZERO;
+    }
+    // SAFETY: the call has filled it in.
+    let time = unsafe { time.assume_init() };
+    Span(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000)
+}
+
+/// Whether this process has other children than one.
+pub(super) fn has_several_children() -> bool {
+    // Without that file nobody can tell, and the worse is assumed.
+    std::fs::read_to_string("/proc/thread-self/children")
+        .map_or(true, |pids| pids.split_ascii_whitespace().count() > 1)
 }
 
 /// Kills every process of this PID namespace but this one.

@@ -21,6 +21,7 @@ mod files;
 mod hostile;
 mod quota;
 mod running;
+mod servers;
 mod unpack;
 
 /// Not a test: the process that a nursery of a test starts.

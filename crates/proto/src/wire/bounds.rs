@@ -110,7 +110,7 @@ impl Bounded for Template {
     fn within(&self) -> bool {
         let text = |text: &String| text.len() <= TEXT_BYTES_MAX && !text.contains('\0');
         let command = match &self.command {
-            Command::Exec(words) => !words.is_empty(),
+            Command::Exec(words) | Command::Call(words) => !words.is_empty(),
             Command::Noop => true,
         };
         command

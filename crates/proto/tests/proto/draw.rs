@@ -171,10 +171,13 @@ impl Draw {
     }
 
     pub fn template(&mut self) -> Template {
-        let command = if self.flag() {
-            Command::Noop
-        } else {
-            Command::Exec(Words::new(&[self.name(), self.text(300)]).expect("words without NUL"))
+        let words = |draw: &mut Self| {
+            Words::new(&[draw.name(), draw.text(300)]).expect("words without NUL")
+        };
+        let command = match self.below(3) {
+            0 => Command::Noop,
+            1 => Command::Exec(words(self)),
+            _ => Command::Call(words(self)),
         };
         Template {
             command,
