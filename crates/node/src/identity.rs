@@ -63,7 +63,26 @@ impl Authority {
                 flaw: Flaw::KeyGone,
             });
         }
-        vault::publish(&key_path, &Authority::draw()?, Publish::Once)?;
+        Authority::make(dir, Authority::draw()?)
+    }
+
+    /// Opens the authority in `dir`, or makes the one that belongs to `secret`: whoever has the secret has the authority,
+    /// so it has to be as hard to guess as a key is. For launchers that hand a password to every host.
+    ///
+    /// # Errors
+    /// As for [`Authority::open_or_create`].
+    pub fn of_secret(dir: &Path, secret: &[u8; SECRET_BYTES]) -> Result<Authority, IdentityError> {
+        vault::private_dir(dir)?;
+        match vault::read(&dir.join(KEY_FILE))? {
+            Some(text) => Authority::open(dir, &text),
+            None => Authority::make(dir, Authority::derive(secret)?),
+        }
+    }
+
+    /// Writes what was drawn into `dir`, and reads what is there then: another process may have been faster.
+    fn make(dir: &Path, drawn: String) -> Result<Authority, IdentityError> {
+        let key_path = dir.join(KEY_FILE);
+        vault::publish(&key_path, &drawn, Publish::Once)?;
         let text = vault::read(&key_path)?.ok_or_else(|| IdentityError::Disk {
             path: key_path,
             source: io::ErrorKind::NotFound.into(),
@@ -162,12 +181,30 @@ impl Authority {
     fn draw() -> Result<String, IdentityError> {
         let mut bytes = [0; 8];
         vault::random(&mut bytes)?;
-        let federation = format!("{:016x}", u64::from_be_bytes(bytes));
-        let mut params = certificate_of(&format!("{SUBJECT_PREFIX}{federation}"), AUTHORITY_LIFE);
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        Authority::compose(u64::from_be_bytes(bytes), &key)
+    }
+
+    /// The same from a secret, always with the same key, federation and subject, which is what peers compare.
+    fn derive(secret: &[u8; SECRET_BYTES]) -> Result<String, IdentityError> {
+        let [federation, key] = ["federation", "key"].map(|what| {
+            blake3::derive_key(
+                &format!("muster 2026 authority of a secret: {what}"),
+                secret,
+            )
+        });
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from([ED25519_PREFIX, &key].concat());
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519)?;
+        let [a, b, c, d, e, f, g, h, ..] = federation;
+        Authority::compose(u64::from_be_bytes([a, b, c, d, e, f, g, h]), &key)
+    }
+
+    fn compose(federation: u64, key: &KeyPair) -> Result<String, IdentityError> {
+        let subject = format!("{SUBJECT_PREFIX}{federation:016x}");
+        let mut params = certificate_of(&subject, AUTHORITY_LIFE);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-        let certificate = params.self_signed(&key)?;
+        let certificate = params.self_signed(key)?;
         Ok(key.serialize_pem() + &certificate.pem())
     }
 }
@@ -249,6 +286,12 @@ fn certificate_of(subject: &str, life: Duration) -> CertificateParams {
 const KEY_FILE: &str = "authority.key";
 const CERTIFICATE_FILE: &str = "authority.pem";
 const CERTIFICATE_BEGINS: &str = "-----BEGIN CERTIFICATE-----";
+/// Bytes of a secret that an authority may belong to.
+pub const SECRET_BYTES: usize = 32;
+/// What precedes the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410, section 7).
+const ED25519_PREFIX: &[u8] = &[
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 /// Before the federation in the subject of the authority's certificate.
 const SUBJECT_PREFIX: &str = "muster ";
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -47,6 +47,29 @@ fn keys_are_for_their_owner_alone() {
 }
 
 #[test]
+fn a_secret_has_one_authority_wherever_it_is_made() {
+    let home = TempDir::new().unwrap();
+    let made = |name: &str, secret: u8| {
+        Authority::of_secret(&home.path().join(name), &[secret; 32]).unwrap()
+    };
+    let (one, other) = (made("one", 7), made("other", 7));
+    assert_eq!(one.federation(), other.federation());
+    let key =
+        |authority: &Authority| super::credentials::public_key_of(&authority.certificate).unwrap();
+    assert_eq!(key(&one), key(&other));
+    assert_eq!(one.issue(&worker()).unwrap().peer(), &worker());
+    assert_ne!(made("third", 8).federation(), one.federation());
+    assert_ne!(key(&made("third", 8)), key(&one));
+    assert_eq!(
+        made("one", 8).federation(),
+        one.federation(),
+        "what is there stays"
+    );
+    let again = Authority::open_or_create(&home.path().join("one")).unwrap();
+    assert_eq!(key(&again), key(&one));
+}
+
+#[test]
 fn keys_that_others_can_reach_are_refused_with_a_sentence() {
     for (path, mode) in [
         ("", 0o755),
