@@ -89,7 +89,11 @@ pub(super) async fn receive(mut chain: Chain, mut door: Door) {
     }
     // Links send their last frames by themselves; what has not ended then is ended here.
     timeout(FAREWELL, controls.join()).await.ok();
-    timeout(DOOR_FAREWELL, door.listener.close(CloseCode::Leaving))
+    let patience = match door.listener.local_address().ip().is_loopback() {
+        true => LOOPBACK_FAREWELL,
+        false => DOOR_FAREWELL,
+    };
+    timeout(patience, door.listener.close(CloseCode::Leaving))
         .await
         .ok();
 }
@@ -256,3 +260,5 @@ pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(600);
 /// When peers are no longer waited for to have heard that the door is closed; the address is free again then.
 const DOOR_FAREWELL: Duration = Duration::from_millis(900);
+/// The same where no packet is lost on its way: peers need to hear it once.
+const LOOPBACK_FAREWELL: Duration = Duration::from_millis(20);
