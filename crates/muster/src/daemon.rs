@@ -170,7 +170,9 @@ impl Standing {
         state_dir: PathBuf,
         listen: Option<SocketAddr>,
     ) -> Result<Common, CliError> {
-        self.follow_parent()?;
+        if let Some(parent) = self.with_parent {
+            follow_parent(parent)?;
+        }
         Ok(Common {
             state_dir,
             keys_dir: self.keys.clone().map_or_else(places::keys, Ok)?,
@@ -178,21 +180,21 @@ impl Standing {
             port_file: self.port_file.clone(),
         })
     }
+}
 
-    /// Arranges that this process dies with its parent, and is not alive if the parent is already gone.
-    fn follow_parent(&self) -> Result<(), CliError> {
-        let Some(parent) = self.with_parent else {
-            return Ok(());
-        };
-        let killed =
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        killed.map_err(|errno| CliError::Daemon(DaemonError::System(errno.into())))?;
-        let is = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-        if parent.is_some_and(|wanted| is != Some(wanted)) {
-            std::process::exit(0);
-        }
-        Ok(())
+/// Arranges that this process dies with its parent, and is not alive if `parent` is already gone.
+///
+/// # Errors
+/// The system refuses.
+pub fn follow_parent(parent: Option<u32>) -> Result<(), CliError> {
+    let killed =
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    killed.map_err(|errno| CliError::Daemon(DaemonError::System(errno.into())))?;
+    let is = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+    if parent.is_some_and(|wanted| is != Some(wanted)) {
+        std::process::exit(0);
     }
+    Ok(())
 }
 
 /// Runs a master until it is told to leave.

@@ -29,7 +29,7 @@ use child::{Child, Part};
 /// What an embedded federation consists of.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Foremen, each with a site of its own; at least one.
+    /// Foremen, each with a site of its own; with none, the workers are under the master.
     pub sites: u32,
     /// Workers in all, dealt out to the sites in turn; at least one.
     pub workers: u32,
@@ -49,6 +49,12 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Federation {
     client: Client,
+    household: Household,
+}
+
+/// Children that are kept alive until they are to leave. Dropped, it kills them.
+#[derive(Debug)]
+pub struct Household {
     leaving: watch::Sender<bool>,
     keepers: Tasks,
     /// What kills each worker.
@@ -106,56 +112,28 @@ impl Federation {
         let authority = Authority::open_or_create(&keys)?;
         let credentials = authority.issue(&Peer {
             role: Role::User,
-            site: "home".to_owned(),
+            site: HOME.to_owned(),
             name: "run".to_owned(),
         })?;
-        let (leaving, left) = watch::channel(false);
-        let mut keepers = Tasks::new();
-        let mut keep = |child: Child| {
-            keepers.spawn("embedded child", child.keep(left.clone()));
-        };
-
+        let mut household = Household::new();
         let words = ["master", "--project", "run"].map(str::to_owned);
         let mut master = Child::start(Part::new(&plan.dir, "master", words.into()).listening())?;
         let address = loopback(master.port().await?);
-        keep(master);
-
-        let mut foremen = Vec::new();
-        for site in (0..plan.sites).map(site_name) {
-            let words = ["foreman", "--site", &site, "--superior"].map(str::to_owned);
-            let words = words.into_iter().chain([address.to_string()]).collect();
-            let part = Part::new(&plan.dir, &format!("foreman-{site}"), words).listening();
-            foremen.push((site, Child::start(part)?));
-        }
-        let mut superiors = Vec::new();
-        for (site, mut foreman) in foremen {
-            superiors.push((loopback(foreman.port().await?), site));
-            keep(foreman);
-        }
-        let mut strikes = Vec::new();
-        for (n, (superior, site)) in (1..=plan.workers).zip(superiors.iter().cycle()) {
-            let worker = Child::start(plan.worker(n, *superior, site))?;
-            strikes.push(worker.strike());
-            keep(worker);
-        }
+        household.keep(master);
+        household.settle(&plan, &keys, address).await?;
         let client = Client::connect(Master {
             address,
             credentials: Arc::new(credentials),
             patience: PATIENCE,
         })
         .await?;
-        Ok(Federation {
-            client,
-            leaving,
-            keepers,
-            strikes,
-        })
+        Ok(Federation { client, household })
     }
 
     /// Kills the worker of this number, from 0, as a crash would; it is started again after [`RESTART_PAUSE`], and
     /// longer if it ends again soon.
     pub fn kill_worker(&self, n: usize) {
-        if let Some(strike) = self.strikes.get(n) {
+        if let Some(strike) = self.household.strikes.get(n) {
             strike.notify_one();
         }
     }
@@ -166,13 +144,85 @@ impl Federation {
     }
 
     /// Ends the children at once: for when nothing that they know is wanted any more.
+    pub async fn kill(self) {
+        self.household.kill().await;
+    }
+
+    /// Asks the children to leave, and kills those that have not left ten seconds later.
+    pub async fn stop(self) {
+        self.client.close().await;
+        self.household.stop().await;
+    }
+}
+
+impl Household {
+    fn new() -> Household {
+        Household {
+            leaving: watch::Sender::new(false),
+            keepers: Tasks::new(),
+            strikes: Vec::new(),
+        }
+    }
+
+    /// Starts foremen and workers below the master at `address`, vouched for by the authority in `keys`.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or a child does not become ready.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn below(
+        address: SocketAddr,
+        keys: &Path,
+        plan: &Plan,
+    ) -> Result<Household, EmbeddedError> {
+        private(&plan.dir)?;
+        let mut household = Household::new();
+        household.settle(plan, keys, address).await?;
+        Ok(household)
+    }
+
+    async fn settle(
+        &mut self,
+        plan: &Plan,
+        keys: &Path,
+        address: SocketAddr,
+    ) -> Result<(), EmbeddedError> {
+        let mut foremen = Vec::new();
+        for site in (0..plan.sites).map(site_name) {
+            let words = ["foreman", "--site", &site, "--superior"].map(str::to_owned);
+            let words = words.into_iter().chain([address.to_string()]).collect();
+            let part = Part::new(&plan.dir, &format!("foreman-{site}"), words);
+            foremen.push((site, Child::start(part.vouched_by(keys).listening())?));
+        }
+        let mut superiors = Vec::new();
+        for (site, mut foreman) in foremen {
+            superiors.push((loopback(foreman.port().await?), site));
+            self.keep(foreman);
+        }
+        if superiors.is_empty() {
+            superiors.push((address, HOME.to_owned()));
+        }
+        for (n, (superior, site)) in (1..=plan.workers).zip(superiors.iter().cycle()) {
+            let worker = Child::start(plan.worker(n, *superior, site).vouched_by(keys))?;
+            self.strikes.push(worker.strike());
+            self.keep(worker);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, child: Child) {
+        let kept = child.keep(self.leaving.subscribe());
+        self.keepers.spawn("embedded child", kept);
+    }
+
+    /// Ends the children at once.
     pub async fn kill(mut self) {
         self.keepers.stop().await;
     }
 
     /// Asks the children to leave, and kills those that have not left ten seconds later.
     pub async fn stop(mut self) {
-        self.client.close().await;
         self.leaving.send_replace(true);
         self.keepers.join().await;
     }
@@ -227,6 +277,9 @@ fn loopback(port: u16) -> SocketAddr {
 
 /// Before a child that ended is started again.
 pub const RESTART_PAUSE: Duration = child::PAUSE_MIN;
+
+/// The site of those that have none of their own.
+const HOME: &str = "home";
 
 /// When a master that was started again a few times is given up; it takes well under a second each time.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -24,6 +24,7 @@ mod run;
 mod scratch;
 mod select;
 mod sim;
+mod sites;
 mod submit;
 mod text;
 mod units;
@@ -66,6 +67,8 @@ enum Command {
     Sim(sim::Sim),
     #[command(subcommand)]
     Journal(journal::Journal),
+    #[command(name = "__sites", hide = true)]
+    Household(sites::SitesArgs),
     /// Print the version
     Version,
 }
@@ -92,6 +95,7 @@ impl Command {
             | Command::Bench(_)
             | Command::Sim(_)
             | Command::Journal(_)
+            | Command::Household(_)
             | Command::Version => return Voice::Command,
         };
         if json {
@@ -119,6 +123,7 @@ impl Command {
             Command::Catalog(command) => catalog::run(command),
             Command::Projects(args) => catalog::listing::projects(args),
             Command::Sites(args) => catalog::listing::sites(args),
+            Command::Household(args) => sites::sites(args).map(|()| Exit::Ok),
             Command::Bench(args) => bench::run(args).map(|()| Exit::Ok),
         }
     }

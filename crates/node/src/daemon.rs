@@ -26,7 +26,7 @@ use crate::identity::{Credentials, IdentityError};
 
 pub use catalog::{CatalogOptions, run_catalog};
 pub use foreman::{ForemanOptions, run_foreman};
-pub use master::{MasterOptions, run_master};
+pub use master::{MasterOptions, host_master, run_master};
 pub use worker::{Above, ShareDir, WorkerOptions, run_worker};
 
 /// What every daemon is told.

@@ -23,6 +23,8 @@ pub(super) struct Part {
     name: String,
     words: Vec<String>,
     dir: PathBuf,
+    /// Where its authority is.
+    keys: PathBuf,
     /// The port it listens on; 0 until it has chosen one, `None` if it does not listen.
     port: Option<u16>,
 }
@@ -34,8 +36,15 @@ impl Part {
             name: name.to_owned(),
             words,
             dir: dir.to_owned(),
+            keys: dir.join("keys"),
             port: None,
         }
+    }
+
+    /// Lets it be vouched for by the authority in `keys`; else it is the one in its directory.
+    pub(super) fn vouched_by(mut self, keys: &Path) -> Part {
+        self.keys = keys.to_owned();
+        self
     }
 
     /// Lets it listen on a port of its choice, the same one after each start.
@@ -64,7 +73,7 @@ impl Part {
             .arg("--state-dir")
             .arg(self.dir.join(&self.name))
             .arg("--keys")
-            .arg(self.dir.join("keys"))
+            .arg(&self.keys)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_master::{Config, Event, Master};
@@ -32,6 +33,9 @@ pub struct MasterOptions {
     /// Where others find it.
     pub discovery: Option<Discovery>,
 }
+
+/// What ends a master.
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Who may come in.
 const SIDES: [(Role, Side); 3] = [
@@ -68,11 +72,33 @@ impl Drop for Registration {
     }
 }
 
-/// Runs a master until it is told to leave.
+/// Runs a master until it is told to leave, by a signal.
 ///
 /// # Errors
 /// See [`DaemonError`].
 pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
+    let stop = || asked_to_leave().map_err(DaemonError::System);
+    run(options, stop, |_| {})
+}
+
+/// Runs a master on the calling thread of a program that does other things as well, until `stop` is ready; no signal
+/// is listened for. Tells `ready` its address when it can be reached.
+///
+/// # Errors
+/// See [`DaemonError`].
+pub fn host_master(
+    options: &MasterOptions,
+    stop: impl Future<Output = ()> + Send + 'static,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), DaemonError> {
+    run(options, || Ok(Box::pin(stop) as Stop), ready)
+}
+
+fn run(
+    options: &MasterOptions,
+    stop: impl FnOnce() -> Result<Stop, DaemonError>,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), DaemonError> {
     let common = &options.common;
     state::make(&common.state_dir)?;
     let clock = Clock::start();
@@ -93,12 +119,15 @@ pub fn run_master(options: &MasterOptions) -> Result<(), DaemonError> {
         let door = open_door(common, &credentials, &SIDES)?;
         let address = door.as_ref().map(|door| door.listener.local_address());
         let registration = Registration::write(options.register.clone(), address)?;
-        let stop = asked_to_leave().map_err(DaemonError::System)?;
+        let stop = stop()?;
         let port_file = announce(
             common,
             &credentials,
             door.as_ref().map(|door| &door.listener),
         )?;
+        if let Some(address) = address {
+            ready(address);
+        }
         let (_nobody, local) = mpsc::channel::<Never>(1);
         let credentials = Arc::new(credentials);
         let mut directory = Directory::default();
