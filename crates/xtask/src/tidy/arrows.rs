@@ -23,7 +23,13 @@ const WORLDLY: [&str; 4] = ["tokio", "quinn", "mio", "socket2"];
 
 /// Asynchronous crates, and the packages that may name them.
 const ASYNC: [&str; 2] = ["tokio", "quinn"];
-const ASYNC_ALLOWED: [&str; 4] = ["muster-node", "muster", "muster-tests", "muster-benches"];
+const ASYNC_ALLOWED: [&str; 5] = [
+    "muster-node",
+    "muster",
+    "muster-python",
+    "muster-tests",
+    "muster-benches",
+];
 
 /// What the arrows are drawn between.
 #[derive(Default)]

@@ -1,0 +1,446 @@
+"""Python functions at workers, behind the interface of ``concurrent.futures``."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import concurrent.futures
+import functools
+import inspect
+import itertools
+import os
+import pickle
+import sys
+import tempfile
+import threading
+import time
+import uuid
+import weakref
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar
+
+import cloudpickle
+
+from ._core import MusterError, Outcome
+from ._task import sentence, template
+
+if TYPE_CHECKING:
+    from ._amounts import Seconds, Size
+    from ._core import Template
+    from ._queue import Queue
+
+Value = TypeVar("Value")
+
+_executors: weakref.WeakSet[Executor] = weakref.WeakSet()
+
+#: Bytes of a pickle that travel as a word; longer ones are files, which a site gets once.
+_WORD_BYTES_MAX = 16 << 10
+_VERSION = "%d.%d" % sys.version_info[:2]
+#: What a long answer is called in the sandbox.
+ANSWER = "__answer__"
+_RUNNER = Path(__file__).with_name("_runner.py")
+
+
+class WorkerCrashed(concurrent.futures.BrokenExecutor):
+    """The process that ran a function ended before it had answered, or the call was lost for another reason."""
+
+
+class WrongPython(concurrent.futures.BrokenExecutor):
+    """A worker has another version of Python, which cannot be relied on to run what this one has pickled."""
+
+
+class RemoteError(Exception):
+    """The traceback of an exception, as it was at the worker: the ``__cause__`` of the exception that is raised here."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class Executor(concurrent.futures.Executor):
+    """Runs Python functions at workers: a drop-in for the executors of ``concurrent.futures``.
+
+    >>> with muster.Executor() as executor:
+    ...     squares = list(executor.map(square, range(1000)))
+
+    Functions and arguments are pickled by cloudpickle, so lambdas and closures work. They run in Python processes that
+    stay at the workers, one call at a time in each; what a function keeps in global variables may be there at the next
+    call or not. Exceptions come back as themselves, with the remote traceback as their cause. A call that was lost with
+    its worker is made again elsewhere: a function may run more than once, its result comes once.
+
+    With ``asyncio`` use ``loop.run_in_executor(executor, function, ...)`` or ``asyncio.wrap_future``.
+
+    :param queue: Where the calls run: a :class:`muster.Queue`, which may be used for other things as well. Without one,
+        a federation on this host that ends with the executor.
+    :param workers: Workers of that federation; by default one for each core.
+    :param python: The interpreter at the workers, with what the functions import. By default this one in a federation of
+        its own, else ``python3``. It has the same version as this one; that is checked before any function is sent.
+    :param cores: What a call occupies, like ``memory``, ``disk`` and ``gpus``; see :class:`muster.Task`.
+    :param env: Variables of the processes' environment. Calls of executors never share a process.
+    :param retries: How often a call whose process ended is made again; losing a worker is never charged.
+    :param time_limit: Seconds, or a text such as ``"5 min"``, after which a call is ended as failed.
+    """
+
+    def __init__(
+        self,
+        queue: Queue | None = None,
+        *,
+        workers: int | None = None,
+        python: str | None = None,
+        cores: float = 1,
+        memory: Size | None = None,
+        disk: Size | None = None,
+        gpus: int = 0,
+        env: Mapping[str, str] | None = None,
+        priority: int = 0,
+        retries: int = 0,
+        time_limit: Seconds | None = None,
+        category: str = "calls",
+    ) -> None:
+        local = queue is None or queue.is_local
+        interpreter = python or (sys.executable if local else "python3")
+        variables = {str(name): str(value) for name, value in (env or {}).items()}
+        if local:
+            # What this process can import, its children can.
+            variables.setdefault("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        variables["MUSTER_EXECUTOR"] = uuid.uuid4().hex
+        self._template: Template = template(
+            server=runner(interpreter),
+            env=variables,
+            cores=cores,
+            memory=memory,
+            disk=disk,
+            gpus=gpus,
+            category=category,
+            priority=priority,
+            retries=retries,
+            time_limit=time_limit,
+            prefer=(),
+            algorithm=None,
+            fast_abort=None,
+        )
+        self._own = queue is None
+        self._interpreter = interpreter
+        self._queue: Queue = _federation(workers) if queue is None else queue
+        self._lock = threading.Lock()
+        self._closing = False
+        self._calls: dict[int, _Future] = {}
+        #: Where long answers go until they are read.
+        self._answers = tempfile.TemporaryDirectory(prefix="muster-answers-")
+        self._numbers = itertools.count()
+        #: Calls that wait for the version at the workers to be known; ``None`` once it is.
+        self._held: list[tuple[_Future, list[str], list[Any]]] | None = []
+        self._idle = threading.Condition(self._lock)
+        self._greeting: int | None = self._hand_over([_VERSION], [], self._greeted)
+        self._thread = threading.Thread(target=self._collect, name="muster-executor", daemon=True)
+        self._thread.start()
+        _executors.add(self)
+
+    # -- what executors have
+
+    def submit(self, fn: Callable[..., Value], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Value]:
+        """Calls ``fn(*args, **kwargs)`` at a worker.
+
+        :raises TypeError: if it is not callable, or what is to be sent cannot be pickled.
+        :raises RuntimeError: after :meth:`shutdown`.
+        """
+        return self._submit(function_word(fn), args, kwargs)
+
+    def _submit(
+        self, function: tuple[str, list[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> concurrent.futures.Future[Any]:
+        if self._closing:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        words, files = call(function, args, kwargs)
+        future = _Future(self)
+        if self._held is not None:
+            with self._lock:
+                if self._held is not None:
+                    self._held.append((future, words, files))
+                    return future
+        self._send(future, words, files)
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., Value],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[Value]:
+        """As the built-in ``map``, at the workers; ``chunksize`` items go together in a call.
+
+        :raises TimeoutError: by the iterator, if a value is not there ``timeout`` seconds after the call of this.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        until = None if timeout is None else time.monotonic() + timeout
+        items: Iterable[tuple[Any, ...]] = zip(*iterables)
+        if chunksize > 1:
+            word, files = function_word(fn)
+            futures = [self._submit(("*" + word, files), (chunk,), {}) for chunk in _chunks(items, chunksize)]
+            return itertools.chain.from_iterable(_values(futures, until))
+        function = function_word(fn)
+        return _values([self._submit(function, item, {}) for item in items], until)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more calls; waits for those that there are, unless told not to, or cancels them."""
+        with self._lock:
+            self._closing = True
+            if cancel_futures:
+                futures = list(self._calls.values()) + [held[0] for held in self._held or []]
+            self._idle.notify_all()
+        if cancel_futures:
+            for future in futures:
+                future.cancel()
+        if wait:
+            self._thread.join()
+            self._end()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        # Whoever presses Ctrl-C does not want to wait for the rest.
+        self.shutdown(cancel_futures=kind is not None and issubclass(kind, KeyboardInterrupt))
+
+    # -- how
+
+    def _send(self, future: _Future, words: list[str], files: list[Any]) -> None:
+        if future.cancelled():
+            return
+        with self._lock:
+            number = self._hand_over(words, files, self._arrived)
+            future.number = number
+            self._calls[number] = future
+            if len(self._calls) == 1:
+                self._idle.notify_all()
+
+    def _hand_over(self, words: list[str], files: list[Any], arrived: Callable[[Outcome], None]) -> int:
+        place = f"{self._answers.name}/{next(self._numbers)}"
+        return self._queue._hand_over(self._template, words, (files, [(ANSWER, place, False, "always")]), arrived)
+
+    def _greeted(self, outcome: Outcome) -> None:
+        """The version at the workers is known: what has waited for it goes, or fails."""
+        self._greeting = None
+        try:
+            kind, value, _ = answer(outcome, self._interpreter)
+            problem: Exception | None = wrong_version(value) if kind == "version" else None
+        except Exception as error:
+            problem = error
+        while True:
+            with self._lock:
+                held = self._held or []
+                if not held:
+                    # From now on each call goes by itself; the process that runs it checks the version again.
+                    self._held = None
+                    self._idle.notify_all()
+                    return
+                self._held = []
+            for future, words, files in held:
+                if problem is None:
+                    self._send(future, words, files)
+                elif future.set_running_or_notify_cancel():
+                    future.set_exception(problem)
+
+    def _arrived(self, outcome: Outcome) -> None:
+        with self._lock:
+            future = self._calls.pop(outcome.number, None)
+        if future is None or not future.set_running_or_notify_cancel():
+            return
+        try:
+            kind, value, text = answer(outcome, self._interpreter)
+        except Exception as error:
+            future.set_exception(error)
+            return
+        if kind == "value":
+            future.set_result(value)
+        elif kind == "raised":
+            value.__cause__ = RemoteError(text)
+            future.set_exception(value)
+        else:
+            future.set_exception(wrong_version(value))
+
+    def _collect(self) -> None:
+        """Takes outcomes while there are calls, so that futures are done although nobody waits at the queue."""
+        while True:
+            with self._lock:
+                while not self._calls and self._held is None and not self._closing:
+                    self._idle.wait()
+                if self._closing and not self._calls and not self._waiting():
+                    break
+            try:
+                self._queue._attend(0.05)
+            except MusterError as error:
+                self._broken(error)
+                break
+        self._end()
+
+    def _waiting(self) -> bool:
+        """Whether calls wait for the version at the workers."""
+        return any(not future.cancelled() for future, _, _ in self._held or [])
+
+    def _broken(self, error: MusterError) -> None:
+        """Nothing more comes."""
+        with self._lock:
+            self._closing = True
+            futures = list(self._calls.values()) + [held[0] for held in self._held or []]
+            self._calls.clear()
+            self._held = None
+        for future in futures:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(WorkerCrashed(str(error)))
+
+    def _end(self) -> None:
+        _executors.discard(self)
+        with self._lock:
+            greeting, self._greeting = self._greeting, None
+        if greeting is not None:
+            # Nobody waits for the answer, which comes only if there is a worker.
+            self._cancel(greeting)
+        if self._own:
+            self._queue.close()
+        self._answers.cleanup()
+
+    def _cancel(self, number: int) -> None:
+        with self._lock:
+            self._calls.pop(number, None)
+        try:
+            self._queue._core.cancel([number])
+        except MusterError:
+            # Of a queue that is closed nothing runs.
+            pass
+
+
+class _Future(concurrent.futures.Future):  # type: ignore[type-arg]
+    """A call. Cancelling it ends it, even while it runs."""
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__()
+        self._executor = executor
+        self.number: int | None = None
+
+    def cancel(self) -> bool:
+        if not super().cancel():
+            return False
+        if self.number is not None:
+            number, self.number = self.number, None
+            self._executor._cancel(number)
+        return True
+
+
+def _chunks(items: Iterable[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
+
+
+def _values(futures: list[concurrent.futures.Future[Any]], until: float | None) -> Iterator[Any]:
+    """The values in order; what has not been yielded is cancelled when nobody wants more."""
+
+    def values() -> Iterator[Any]:
+        futures.reverse()
+        try:
+            while futures:
+                left = None if until is None else until - time.monotonic()
+                yield futures.pop().result(left)
+        finally:
+            for future in futures:
+                future.cancel()
+
+    return values()
+
+
+def _federation(workers: int | None) -> Any:
+    from ._federation import Federation
+
+    return Federation.local(sites=0, workers=workers)
+
+
+def runner(interpreter: str) -> tuple[str, ...]:
+    """The words that start the process which runs functions. It needs a Python of our version and nothing more."""
+    return (interpreter, "-u", "-c", _RUNNER.read_text(), _pickler())
+
+
+@functools.lru_cache(maxsize=None)
+def _pickler() -> str:
+    """The text of cloudpickle, for processes that may have another or none."""
+    return base64.b64encode(zlib.compress(inspect.getsource(cloudpickle.cloudpickle).encode(), 9)).decode()
+
+
+def function_word(fn: Callable[..., Any]) -> tuple[str, list[Any]]:
+    """The word that names a function, and the file that goes along if it is long.
+
+    :raises TypeError: if it is not callable, or cannot be pickled.
+    """
+    if not callable(fn):
+        raise TypeError(f"{fn!r} is not callable")
+    pickled = _pickle(fn)
+    if len(pickled) <= _WORD_BYTES_MAX:
+        return base64.b64encode(pickled).decode(), []
+    return "<function", [(pickled, "function", "data")]
+
+
+def call(
+    function: tuple[str, list[Any]], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[list[str], list[Any]]:
+    """The words and the files of a call."""
+    word, files = function
+    arguments = _pickle((tuple(args), dict(kwargs)))
+    if len(arguments) <= _WORD_BYTES_MAX:
+        return [_VERSION, word, base64.b64encode(arguments).decode()], files
+    return [_VERSION, word, "<arguments"], [*files, (arguments, "arguments", "data")]
+
+
+def _pickle(value: Any) -> bytes:
+    """Arguments: the ordinary pickle, which is faster, unless there is something in them that is of ``__main__``."""
+    try:
+        pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        if b"__main__" not in pickled and b"__mp_main__" not in pickled:
+            return pickled
+    except Exception:
+        # What it does not take, the other may.
+        pass
+    return _cloudpickle(value)
+
+
+def _cloudpickle(value: Any) -> bytes:
+    try:
+        pickled: bytes = cloudpickle.dumps(value)
+    except Exception as error:
+        raise TypeError(f"this cannot be sent to a worker: {error}") from error
+    return pickled
+
+
+def wrong_version(theirs: str) -> WrongPython:
+    return WrongPython(
+        f"this is Python {_VERSION} and the worker's is {theirs}; name another interpreter by Executor(python=...)"
+    )
+
+
+def answer(outcome: Outcome, interpreter: str) -> tuple[str, Any, str]:
+    """What a call's process answered.
+
+    :raises WorkerCrashed: if it did not.
+    """
+    if outcome.kind == "done":
+        path = {name: path for name, path, _ in outcome.outputs}.get(ANSWER)
+        data = outcome.stdout
+        if path is not None:
+            data = Path(path).read_bytes()
+            os.unlink(path)
+        if data:
+            told: tuple[str, Any, str] = pickle.loads(data)
+            return told
+    if outcome.kind in ("not_found", "not_executable"):
+        raise WorkerCrashed(f"there is no {interpreter} at the worker; name another by Executor(python=...)")
+    text = outcome.stderr.decode(errors="replace").strip()
+    raise WorkerCrashed(": ".join([f"the call {sentence(outcome) or 'was not answered'}", *text.splitlines()[-1:]]))
+
+
+@atexit.register
+def _finish() -> None:
+    """What executors of the standard library do at the end of a program: wait for what was submitted."""
+    for executor in list(_executors):
+        executor.shutdown()

@@ -1,0 +1,788 @@
+"""The queue of the drop-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+import weakref
+from collections import deque
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+from muster import _binary, _places
+from muster._core import Core, MusterError
+from muster._executor import Executor
+from muster._queue import Queue
+
+from . import _constants as wq
+from . import _passwords
+from ._logs import StatsLog, TransactionsLog
+from ._refusals import refuse, tell
+from ._stats import Stats, make
+from ._task import Resources, Task, amounts
+
+#: What ``tune`` knows there and has no meaning here, with the reason.
+_UNTUNED = {
+    "asynchrony-multiplier": "a worker holds as many tasks as keep it busy, whatever the distance",
+    "asynchrony-modifier": "a worker holds as many tasks as keep it busy, whatever the distance",
+    "min-transfer-timeout": "a transfer goes on as long as its link lives",
+    "foreman-transfer-timeout": "a transfer goes on as long as its link lives",
+    "transfer-outlier-factor": "a transfer goes on as long as its link lives",
+    "default-transfer-rate": "a transfer goes on as long as its link lives",
+    "keepalive-interval": "links are watched by QUIC",
+    "keepalive-timeout": "links are watched by QUIC",
+    "short-timeout": "links are watched by QUIC",
+    "long-timeout": "links are watched by QUIC",
+    "category-steady-n-tasks": "resources are as they are asked for",
+    "force-proportional-resources": "resources are as they are asked for",
+    "proportional-resources": "resources are as they are asked for",
+    "proportional-whole-tasks": "resources are as they are asked for",
+    "resource-submit-multiplier": "resources are as they are asked for",
+    "hungry-minimum-factor": "hungry() goes by the tasks that workers hold",
+    "monitor-interval": "there is no resource monitor",
+    "wait-for-workers": "tasks begin as soon as there is a worker",
+    "wait-retrieve-many": "results come as they are there",
+    "max-retrievals": "results come as they are there",
+    "worker-retrievals": "results come as they are there",
+}
+
+_queues: weakref.WeakSet[WorkQueue] = weakref.WeakSet()
+
+
+class WorkQueue:
+    """A queue of tasks whose master lives in this process.
+
+    :param port: Where workers connect to: a port, 0 for any, or a range ``(low, high)``.
+    :param name: A name by which workers find it, on this host or in the catalog of ``MUSTER_CATALOG``; with a name
+        the queue keeps nothing either, and its tasks are gone with it.
+    :param shutdown: As :meth:`shutdown_workers` when the queue is deleted.
+    :param stats_log: A file for the statistics, a line a second.
+    :param transactions_log: A file for what happens to tasks.
+    :param debug_log: A file for messages of the master.
+    :param ssl: Anything: every link has mutual TLS here, with keys of its own.
+    :param status_display_interval: Seconds between lines on standard error that say how things stand.
+    """
+
+    def __init__(
+        self,
+        port: int | Sequence[int] = wq.WORK_QUEUE_DEFAULT_PORT,
+        name: str | None = None,
+        shutdown: bool = False,
+        stats_log: str | None = None,
+        transactions_log: str | None = None,
+        debug_log: str | None = None,
+        ssl: Any = None,
+        status_display_interval: float | None = None,
+        **others: Any,
+    ) -> None:
+        for other in others:
+            if other == "catalog" and others[other]:
+                tell("catalog=True", "the catalog is that of the environment's MUSTER_CATALOG")
+            elif other not in ("catalog", "exclusive"):
+                raise TypeError(f"WorkQueue() got an unexpected keyword argument {other!r}")
+        if ssl and ssl is not True and any(ssl):
+            tell("ssl=(key, cert)", "every link has mutual TLS, with keys of Muster's own")
+        if debug_log:
+            tell("debug_log", "what goes wrong is said by exceptions and results, and on standard error")
+        self._name = name or os.environ.get("WORK_QUEUE_NAME") or None
+        self._ports = _ports(port)
+        self._shutdown = bool(shutdown)
+        self._keys = str(_places.keys())
+        self._begun_us = round(time.time() * 1e6)
+        # Not before there is something to be ended.
+        self._ended = True
+        self._flying: dict[int, Task] = {}
+        self._numbers: dict[int, int] = {}
+        #: Whether any task has had an end time.
+        self._timed = False
+        self._done: deque[Task] = deque()
+        self._held: dict[str, deque[Task]] = {}
+        self._next_id = 1
+        self._algorithm = wq.WORK_QUEUE_SCHEDULE_UNSET
+        self._fast_abort: dict[str | None, float] = {}
+        self._bounds: dict[tuple[str | None, str], dict[str, float]] = {}
+        self._concurrent: dict[str, int] = {}
+        self._hungry_minimum = 10
+        self._totals: dict[str, float] = {}
+        self._by_category: dict[str, dict[str, float]] = {}
+        self._display = status_display_interval
+        self._displayed = 0.0
+        self._stats_log = StatsLog(stats_log) if stats_log else None
+        self._transactions = TransactionsLog(transactions_log) if transactions_log else None
+        self._executor: Executor | None = None
+        self._queue = self._open()
+        self._ended = False
+        _queues.add(self)
+
+    def _open(self) -> Queue:
+        name = self._name
+        if name is not None and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", name) is None:
+            tell(f"the name {name!r}", "a name here has 1 to 64 of A-Z a-z 0-9 . _ -; others become _")
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64].lstrip(".-") or "queue"
+        try:
+            core = Core.open(
+                {
+                    "project": name or "work_queue",
+                    "host": "0.0.0.0",
+                    "ports": self._ports,
+                    "base": str(_places.queues()),
+                    "kept": None,
+                    "keys": self._keys,
+                    "register": None if name is None else str(_places.project(name)),
+                    "catalog": [] if name is None else _places.catalog(None),
+                }
+            )
+        except (OSError, MusterError) as error:
+            raise Exception(f"Unable to create internal Work Queue structure: {error}") from error
+        queue = Queue.__new__(Queue)
+        queue._begin(core, False)
+        # From here on it is the port that it has, whatever is changed.
+        self._ports = (queue.port, queue.port)
+        return queue
+
+    def _reopen(self, what: str) -> None:
+        """The same with another name or other keys, as long as nothing has been submitted."""
+        if self._next_id != 1 or self._totals:
+            raise ValueError(f"{what} comes before the first task")
+        self._queue.close()
+        self._queue = self._open()
+
+    # -- what it is
+
+    @property
+    def name(self) -> str | None:
+        """The name by which workers find it."""
+        return self._name
+
+    @property
+    def port(self) -> int:
+        """The port that workers connect to."""
+        return self._queue.port
+
+    @property
+    def using_ssl(self) -> bool:
+        """True: every link has mutual TLS."""
+        return True
+
+    def specify_name(self, name: str) -> None:
+        """Gives it a name, before the first task."""
+        self._name = str(name)
+        self._reopen("specify_name")
+
+    def specify_password(self, password: str | bytes) -> None:
+        """Serves the workers that have the same password, before the first task."""
+        self._keys = _passwords.keys(password)
+        self._reopen("specify_password")
+
+    def specify_password_file(self, filename: str) -> bool:
+        """Serves the workers that have the same password file, before the first task."""
+        with open(filename, "rb") as file:
+            self.specify_password(file.read())
+        return True
+
+    def specify_priority(self, priority: float) -> None:
+        """Accepted with a warning: foremen serve masters in the order of their tasks."""
+        if priority:
+            tell("specify_priority of a queue", "foremen serve all masters alike; give the tasks priorities")
+
+    def specify_catalog_server(self, hostname: str, port: int) -> None:
+        """The catalog in which its name is registered, before the first task."""
+        os.environ["MUSTER_CATALOG"] = f"{hostname}:{port}"
+        self._reopen("specify_catalog_server")
+
+    def specify_manager_mode(self, mode: int) -> None:
+        """Accepted: a queue with a name is in the catalog, if there is one."""
+        if mode not in (wq.WORK_QUEUE_MANAGER_MODE_STANDALONE, wq.WORK_QUEUE_MANAGER_MODE_CATALOG):
+            raise ValueError(f"{mode!r} is none of WORK_QUEUE_MANAGER_MODE_*")
+        if mode == wq.WORK_QUEUE_MANAGER_MODE_CATALOG and not _places.catalog(None):
+            tell("WORK_QUEUE_MANAGER_MODE_CATALOG", "name the catalog by MUSTER_CATALOG or specify_catalog_server")
+
+    def specify_master_mode(self, mode: int) -> None:
+        """:meth:`specify_manager_mode`, as it was called."""
+        self.specify_manager_mode(mode)
+
+    def specify_manager_preferred_connection(self, mode: str) -> None:
+        """Accepted with a warning: workers connect to what they are told."""
+        if mode not in ("by_ip", "by_hostname", "by_apparent_ip"):
+            raise ValueError("mode is by_ip, by_hostname or by_apparent_ip")
+        tell("specify_manager_preferred_connection", "workers connect to the address that they are told")
+
+    def specify_master_preferred_connection(self, mode: str) -> None:
+        """:meth:`specify_manager_preferred_connection`, as it was called."""
+        self.specify_manager_preferred_connection(mode)
+
+    def specify_min_taskid(self, minid: int) -> int:
+        """The number of the next task is at least this."""
+        self._next_id = max(self._next_id, int(minid))
+        return self._next_id
+
+    def specify_num_tasks_left(self, count: int) -> None:
+        """Accepted with a warning: nothing is planned by it."""
+        tell("specify_num_tasks_left", "nothing is planned by the number of tasks to come")
+
+    def specify_log(self, logfile: str) -> bool:
+        """Writes the statistics to a file, a line a second."""
+        self._stats_log = StatsLog(logfile)
+        return True
+
+    def specify_transactions_log(self, logfile: str) -> bool:
+        """Writes what happens to tasks to a file."""
+        self._transactions = TransactionsLog(logfile)
+        return True
+
+    def enable_monitoring(self, dirname: str | None = None, watchdog: bool = True) -> bool:
+        """Accepted with a warning: memory and times are measured in any case, no files are written."""
+        tell("enable_monitoring", "memory and times are in resources_measured in any case; no summaries are written")
+        return True
+
+    def enable_monitoring_full(self, dirname: str | None = None, watchdog: bool = True) -> bool:
+        """Refused: there are no time series."""
+        raise refuse("enable_monitoring_full", "there is no resource monitor that takes time series")
+
+    # -- how it schedules
+
+    def specify_algorithm(self, algorithm: int) -> None:
+        """How workers are chosen for tasks that do not say: one of ``WORK_QUEUE_SCHEDULE_*``."""
+        if algorithm not in wq.ALGORITHMS and algorithm != wq.WORK_QUEUE_SCHEDULE_UNSET:
+            raise ValueError(f"{algorithm!r} is none of WORK_QUEUE_SCHEDULE_*")
+        self._algorithm = algorithm
+
+    def specify_task_order(self, order: int) -> None:
+        """First in, first out; the contrary is refused."""
+        if order == wq.WORK_QUEUE_TASK_ORDER_LIFO:
+            raise refuse("WORK_QUEUE_TASK_ORDER_LIFO", "tasks of a priority go in order; use specify_priority")
+        if order != wq.WORK_QUEUE_TASK_ORDER_FIFO:
+            raise ValueError(f"{order!r} is none of WORK_QUEUE_TASK_ORDER_*")
+
+    def activate_fast_abort(self, multiplier: float) -> int:
+        """Gives up attempts that run longer than this multiple of their category's mean; below or at 0: none."""
+        self._fast_abort[None] = float(multiplier)
+        return 0
+
+    def activate_fast_abort_category(self, name: str, multiplier: float) -> int:
+        """The same for one category; below 0: as for all."""
+        self._fast_abort[str(name)] = float(multiplier)
+        return 0
+
+    def specify_category_mode(self, category: str, mode: int) -> int:
+        """Accepted; with a warning unless it is ``FIXED``: resources are as they are asked for."""
+        if mode not in range(9):
+            raise ValueError(f"{mode!r} is none of WORK_QUEUE_ALLOCATION_MODE_*")
+        if mode != wq.WORK_QUEUE_ALLOCATION_MODE_FIXED:
+            tell("specify_category_mode", "resources are as they are asked for; nothing is tried with less first")
+        return 1
+
+    def specify_category_autolabel_resource(self, category: str, resource: str, autolabel: bool) -> int:
+        """Refused: resources are as they are asked for."""
+        raise refuse("specify_category_autolabel_resource", "resources are as they are asked for")
+
+    def initialize_categories(self, filename: str, rm: Any) -> None:
+        """Refused: there are no summaries of a resource monitor."""
+        raise refuse("initialize_categories", "there are no summaries of a resource monitor to read")
+
+    def specify_max_resources(self, rmd: Mapping[str, float]) -> None:
+        """What a task occupies that does not say, and the most that one may."""
+        self._bounds[None, "max"] = amounts(rmd)
+
+    def specify_min_resources(self, rmd: Mapping[str, float]) -> None:
+        """The least that a task occupies."""
+        self._bounds[None, "min"] = amounts(rmd)
+
+    def specify_category_max_resources(self, category: str, rmd: Mapping[str, float]) -> None:
+        """What a task of the category occupies that does not say, and the most that one may."""
+        self._bounds[category, "max"] = amounts(rmd)
+
+    def specify_category_min_resources(self, category: str, rmd: Mapping[str, float]) -> None:
+        """The least that a task of the category occupies."""
+        self._bounds[category, "min"] = amounts(rmd)
+
+    def specify_category_first_allocation_guess(self, category: str, rmd: Mapping[str, float]) -> None:
+        """What a task of the category occupies that does not say."""
+        self._bounds[category, "first"] = amounts(rmd)
+
+    def specify_category_max_concurrent(self, category: str, max_concurrent: int) -> None:
+        """Tasks of the category that are with workers or wait for one; others wait here. Below 0: any number."""
+        self._concurrent[category] = int(max_concurrent)
+        self._release(category)
+
+    def specify_draining_by_hostname(self, hostname: str, drain_mode: bool = True) -> int:
+        """Refused: ask the worker itself to leave, by SIGTERM."""
+        raise refuse("specify_draining_by_hostname", "end the worker by SIGTERM; it gives its tasks back")
+
+    def block_host(self, host: str) -> None:
+        """Refused: there are no lists of blocked hosts yet."""
+        raise refuse("block_host", "there are no lists of blocked hosts yet; end the worker there")
+
+    def blacklist(self, host: str) -> None:
+        """:meth:`block_host`, as it was called."""
+        self.block_host(host)
+
+    def block_host_with_timeout(self, host: str, timeout: float) -> None:
+        """Refused, as :meth:`block_host`."""
+        self.block_host(host)
+
+    def blacklist_with_timeout(self, host: str, timeout: float) -> None:
+        """:meth:`block_host_with_timeout`, as it was called."""
+        self.block_host_with_timeout(host, timeout)
+
+    def unblock_host(self, host: str | None = None) -> None:
+        """Does nothing: no host is blocked."""
+
+    def blacklist_clear(self, host: str | None = None) -> None:
+        """:meth:`unblock_host`, as it was called."""
+
+    def invalidate_cache_file(self, local_name: str) -> None:
+        """Nothing is to be done: a file that has changed has another name in every cache."""
+
+    def specify_keepalive_interval(self, interval: float) -> None:
+        """Accepted with a warning: links are watched by QUIC."""
+        tell("specify_keepalive_interval", "links are watched by QUIC")
+
+    def specify_keepalive_timeout(self, timeout: float) -> None:
+        """Accepted with a warning: links are watched by QUIC."""
+        tell("specify_keepalive_timeout", "links are watched by QUIC")
+
+    def tune(self, name: str, value: float) -> int:
+        """Changes a parameter; -1 if there is none of this name."""
+        if name == "fast-abort-multiplier":
+            return self.activate_fast_abort(value)
+        if name == "hungry-minimum":
+            self._hungry_minimum = max(0, int(value))
+            return 0
+        if name in _UNTUNED:
+            tell(f"tune({name!r})", _UNTUNED[name])
+            return 0
+        return -1
+
+    # -- tasks
+
+    def submit(self, task: Task) -> int:
+        """Hands a task to the queue; returns its number.
+
+        One that has come back may be submitted again.
+        """
+        if not isinstance(task, Task):
+            raise TypeError(f"submit takes a Task, not {type(task).__name__}")
+        if task._state in (wq.WORK_QUEUE_TASK_READY, wq.WORK_QUEUE_TASK_RUNNING) or task._id in self._flying:
+            raise ValueError(f"task {task.id} has been submitted and has not come back")
+        task._reset()
+        task._id = self._next_id
+        self._next_id += 1
+        task._state = wq.WORK_QUEUE_TASK_READY
+        task._submitted_us = round(time.time() * 1e6)
+        self._timed = self._timed or task._end_time is not None
+        self._count(task, "tasks_submitted")
+        self._log(task, "WAITING", task.category)
+        if self._is_full(task.category):
+            self._held.setdefault(task.category, deque()).append(task)
+            self._flying[task._id] = task
+        else:
+            self._send(task)
+        return task._id
+
+    def _send(self, task: Task) -> None:
+        self._flying[task._id] = task
+        template, words, files = task._order(self)
+        try:
+            if task._missing is not None:
+                raise FileNotFoundError(task._missing)
+            number = self._queue._hand_over(template, words, files, lambda outcome: self._arrived(task, outcome))
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            # There, an input that is missing is a result and no exception.
+            self._flying.pop(task._id, None)
+            task._never(wq.WORK_QUEUE_RESULT_INPUT_MISSING)
+            self._finish(task)
+            return
+        except BaseException:
+            self._flying.pop(task._id, None)
+            task._reset()
+            raise
+        self._numbers[task._id] = number
+
+    def _is_full(self, category: str) -> bool:
+        most = self._concurrent.get(category, -1)
+        return most >= 0 and self._with_master(category) >= most
+
+    def _with_master(self, category: str) -> int:
+        held = {task._id for task in self._held.get(category, ())}
+        return sum(task.category == category and task._id not in held for task in self._flying.values())
+
+    def _release(self, category: str) -> None:
+        held = self._held.get(category)
+        while held and not self._is_full(category):
+            self._send(held.popleft())
+
+    def _arrived(self, task: Task, outcome: Any) -> None:
+        if self._flying.pop(task._id, None) is not task:
+            # It was cancelled, and is not waited for.
+            return
+        self._numbers.pop(task._id, None)
+        task._end(outcome)
+        self._finish(task)
+
+    def _expire(self) -> float:
+        """Brings tasks back whose end time has come before they ended; seconds until the next does."""
+        now, left = time.time(), 1.0
+        for task in list(self._flying.values()):
+            if task._end_time is None:
+                continue
+            if task._end_time > now:
+                left = min(left, task._end_time - now)
+            elif self.cancel_by_taskid(task._id) is task:
+                self._count(task, "tasks_cancelled", -1)
+                task._never(wq.WORK_QUEUE_RESULT_TASK_TIMEOUT)
+                self._finish(task)
+        return left
+
+    def _finish(self, task: Task) -> None:
+        self._log(task, "RETRIEVED", task.result_str)
+        self._done.append(task)
+        if task.category in self._held:
+            self._release(task.category)
+
+    def wait(self, timeout: float = wq.WORK_QUEUE_WAITFORTASK) -> Task | None:
+        """Waits for a task to come back, at most ``timeout`` seconds, below 0 for ever; ``None`` if none has, or there
+        is none to wait for. ``wait(0)`` looks and does not wait.
+        """
+        return self._wait(None, timeout)
+
+    def wait_for_tag(self, tag: str | None, timeout: float = wq.WORK_QUEUE_WAITFORTASK) -> Task | None:
+        """The same for tasks of a tag; without one, for all."""
+        return self._wait(tag, timeout)
+
+    def _wait(self, tag: str | None, timeout: float) -> Task | None:
+        until = None if timeout is None or timeout < 0 else time.monotonic() + timeout
+        while True:
+            task = self._pick(tag)
+            if task is not None:
+                return task
+            if not any(tag is None or task.tag == tag for task in list(self._flying.values())):
+                return None
+            left = self._expire() if self._timed else 1.0
+            left = left if until is None else min(left, until - time.monotonic())
+            # A look at what is there, whatever the time.
+            self._queue._attend(max(0.0, left))
+            self._tell_logs()
+            if until is not None and time.monotonic() >= until:
+                return self._pick(tag)
+
+    def _pick(self, tag: str | None) -> Task | None:
+        for task in self._done:
+            if tag is None or task.tag == tag:
+                self._done.remove(task)
+                task._state = wq.WORK_QUEUE_TASK_DONE
+                self._count(task, "tasks_done")
+                if task.result != wq.WORK_QUEUE_RESULT_SUCCESS:
+                    self._count(task, "tasks_failed")
+                if task.result == wq.WORK_QUEUE_RESULT_RESOURCE_EXHAUSTION:
+                    self._count(task, "tasks_exhausted_attempts")
+                    self._count(task, "time_workers_execute_exhaustion", task.cmd_execution_time)
+                elif task.result == wq.WORK_QUEUE_RESULT_SUCCESS:
+                    self._count(task, "time_workers_execute_good", task.cmd_execution_time)
+                self._count(task, "time_workers_execute", task.cmd_execution_time)
+                self._log(task, "DONE", f"{task.result_str} {task.return_status}")
+                return task
+        return None
+
+    def empty(self) -> bool:
+        """Whether every task has come back."""
+        return not self._flying and not self._done
+
+    def hungry(self) -> int:
+        """How many more tasks would keep the workers busy; 0 if there are enough."""
+        waiting = sum(len(held) for held in self._held.values())
+        if len(self._flying) < self._hungry_minimum:
+            return self._hungry_minimum - len(self._flying)
+        status = json.loads(self._queue._core.status())
+        waiting += int(status["tasks"]["waiting"])
+        slots = sum(int(link["slots"]) for link in status["links"] if link["below"])
+        return max(0, max(self._hungry_minimum, slots) - waiting)
+
+    def cancel_by_taskid(self, taskid: int) -> Task | None:
+        """Takes a task out of the queue, ended if it runs; returns it."""
+        task = self._flying.pop(taskid, None)
+        if task is None:
+            return None
+        number = self._numbers.pop(taskid, None)
+        if number is not None:
+            self._queue._core.cancel([number])
+        else:
+            self._held[task.category].remove(task)
+        task._state = wq.WORK_QUEUE_TASK_CANCELED
+        self._count(task, "tasks_cancelled")
+        self._log(task, "CANCELED", "")
+        self._release(task.category)
+        return task
+
+    def cancel_by_tasktag(self, tag: str) -> Task | None:
+        """The same for one task of a tag."""
+        return next((self.cancel_by_taskid(task.id) for task in list(self._flying.values()) if task.tag == tag), None)
+
+    def cancel_by_category(self, category: str) -> list[Task]:
+        """The same for all tasks of a category."""
+        wanted = [task.id for task in self._flying.values() if task.category == category]
+        return [task for task in map_(self.cancel_by_taskid, wanted) if task is not None]
+
+    def task_state(self, taskid: int) -> int:
+        """One of ``WORK_QUEUE_TASK_*``; those that have been waited for are not known any more."""
+        if any(task.id == taskid for task in self._done):
+            return wq.WORK_QUEUE_TASK_RETRIEVED
+        number = self._numbers.get(taskid)
+        if number is None:
+            return wq.WORK_QUEUE_TASK_READY if taskid in self._flying else wq.WORK_QUEUE_TASK_UNKNOWN
+        return self._state_of(number)
+
+    def _state_of(self, number: int) -> int:
+        told = " ".join(self._queue._core.explain(number))
+        # It is with a worker or a foreman, which may have it wait; both are "on workers" there.
+        return wq.WORK_QUEUE_TASK_RUNNING if " runs " in told else wq.WORK_QUEUE_TASK_READY
+
+    # -- how things stand
+
+    @property
+    def stats(self) -> Stats:
+        """How things stand at the master; what foremen have below them is in :attr:`stats_hierarchy`."""
+        return make(self, hierarchy=False)
+
+    @property
+    def stats_hierarchy(self) -> Stats:
+        """How things stand at all workers, at any depth."""
+        return make(self, hierarchy=True)
+
+    def stats_category(self, category: str) -> Stats:
+        """What is known of one category."""
+        counted = self._by_category.get(category, {})
+        known = dict(counted)
+        own = [task for task in self._flying.values() if task.category == category]
+        running = sum(self.task_state(task.id) == wq.WORK_QUEUE_TASK_RUNNING for task in own)
+        known.update(tasks_waiting=len(own) - running, tasks_running=running, tasks_on_workers=running)
+        known["tasks_with_results"] = sum(task.category == category for task in self._done)
+        return Stats(known)
+
+    def status(self, request: str) -> list[dict[str, Any]]:
+        """Lists of what there is: ``queue``, ``tasks``, ``workers`` or ``categories``."""
+        if request in ("queue", "manager"):
+            return [{"type": "wq_master", "project": self._name, "port": self.port, **self.stats._as_dict()}]
+        if request in ("task", "tasks"):
+            names = {wq.WORK_QUEUE_TASK_READY: "WAITING", wq.WORK_QUEUE_TASK_RUNNING: "RUNNING"}
+            rows = []
+            for task in self._flying.values():
+                state = names.get(self.task_state(task.id), "UNKNOWN")
+                row = {"taskid": task.id, "state": state, "command": task.command, "tag": task.tag or ""}
+                rows.append({**row, "category": task.category, "priority": task.priority})
+            return rows
+        if request in ("worker", "workers"):
+            return self._links()
+        if request in ("category", "categories"):
+            return [{"category": name, **self.stats_category(name)._as_dict()} for name in sorted(self._by_category)]
+        raise ValueError("status is told of queue, tasks, workers or categories")
+
+    def _links(self) -> list[dict[str, Any]]:
+        status = json.loads(self._queue._core.status())
+        below = {site["foreman"]: site for site in status["sites"]}
+        rows = []
+        for link in status["links"]:
+            if not link["below"] or link["role"] not in ("worker", "foreman"):
+                continue
+            row = {
+                "hostname": link["peer"],
+                "site": link["site"],
+                "foreman": link["role"] == "foreman",
+                "cores_total": link["slots"],
+                "tasks_running": link["leased"],
+                "total_bytes_sent": link["sent_bytes"],
+                "total_bytes_received": link["received_bytes"],
+            }
+            if link["role"] == "foreman":
+                row["workers"] = below.get(link["peer"], {}).get("workers", 0)
+            rows.append(row)
+        return rows
+
+    def workers_summary(self) -> list[dict[str, Any]]:
+        """Workers and foremen, by how many cores they have."""
+        sizes: dict[int, int] = {}
+        for row in self._links():
+            sizes[row["cores_total"]] = sizes.get(row["cores_total"], 0) + 1
+        return [{"cores": cores, "workers": count} for cores, count in sorted(sizes.items())]
+
+    def estimate_capacity(self) -> int:
+        """Tasks that the workers can run side by side."""
+        return int(self.stats.capacity_tasks)
+
+    def application_info(self) -> Any:
+        """For a program to override; nothing reads it here."""
+        return None
+
+    def shutdown_workers(self, n: int) -> None:
+        """Accepted with a warning: workers end by themselves, when there has been nothing for them to do for long."""
+        tell("shutdown_workers", "workers belong to whoever started them; work_queue_worker ends after its --timeout")
+
+    # -- functions
+
+    def map(self, fn: Callable[..., Any], seq: Iterable[Any], chunksize: int = 1) -> list[Any]:
+        """``[fn(x) for x in seq]``, at the workers, ``chunksize`` items together."""
+        return list(self._functions().map(fn, seq, chunksize=chunksize))
+
+    def pair(
+        self,
+        fn: Callable[..., Any],
+        seq1: Iterable[Any],
+        seq2: Iterable[Any],
+        chunksize: int = 1,
+        env: str | None = None,
+    ) -> list[Any]:
+        """``[fn(x, y) for x in seq1 for y in seq2]``, at the workers, ``chunksize`` pairs together."""
+        if env is not None:
+            raise refuse("an environment file", "the workers' own python3 is used; see MUSTER_PYTHON in the manual")
+        second = list(seq2)
+        pairs = [(x, y) for x in seq1 for y in second]
+        left, right = [x for x, _ in pairs], [y for _, y in pairs]
+        return list(self._functions().map(fn, left, right, chunksize=chunksize))
+
+    def tree_reduce(self, fn: Callable[[Any], Any], seq: Iterable[Any], chunksize: int = 2) -> Any:
+        """Applies ``fn`` to lists of ``chunksize`` items until one is left."""
+        if chunksize < 2:
+            raise ValueError("chunksize is at least 2, or there is never one left")
+        values = list(seq)
+        if not values:
+            raise ValueError("there is nothing to reduce")
+        executor = self._functions()
+        while len(values) > 1:
+            chunks = [values[at : at + chunksize] for at in range(0, len(values), chunksize)]
+            values = list(executor.map(fn, chunks))
+        return values[0]
+
+    def remote_map(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: workers start no coprocesses."""
+        raise refuse("remote_map", "workers start no coprocesses; use map")
+
+    def remote_pair(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: workers start no coprocesses."""
+        raise refuse("remote_pair", "workers start no coprocesses; use pair")
+
+    def remote_tree_reduce(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: workers start no coprocesses."""
+        raise refuse("remote_tree_reduce", "workers start no coprocesses; use tree_reduce")
+
+    def _functions(self) -> Executor:
+        if self._executor is None:
+            self._executor = Executor(self._queue, python=os.environ.get("MUSTER_PYTHON"))
+        return self._executor
+
+    # -- its end
+
+    def delete(self) -> None:
+        """Ends the queue and what it has; also at the end of a ``with`` block."""
+        if self._ended:
+            return
+        self._ended = True
+        _queues.discard(self)
+        if self._shutdown:
+            self.shutdown_workers(0)
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+        if self._stats_log is not None:
+            self._stats_log.write(self.stats)
+        if self._transactions is not None:
+            self._transactions.close()
+        self._queue.close()
+
+    def __enter__(self) -> WorkQueue:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.delete()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_ended", True) and not sys.is_finalizing():
+            self.delete()
+
+    # -- within
+
+    def _choice(self, task: Task) -> str | None:
+        """The word for how a worker is chosen for ``task``."""
+        algorithm = task._algorithm or self._algorithm
+        if task._preferred and algorithm == wq.WORK_QUEUE_SCHEDULE_UNSET:
+            return "hosts"
+        return wq.ALGORITHMS.get(algorithm)
+
+    def _abort(self, category: str) -> float | None:
+        """When an attempt of the category is given up, as a multiple of its mean."""
+        own = self._fast_abort.get(category, -1.0)
+        multiplier = own if own >= 0 else self._fast_abort.get(None, 0.0)
+        return max(1.0, multiplier) if multiplier > 0 else None
+
+    def _resources(self, task: Task) -> dict[str, float]:
+        """What a task occupies: what it says, or its category, within the bounds of both."""
+        asked = {name: value for name, value in task._resources.items() if value >= 0}
+        for scope in (task.category, None):
+            for kind in ("first", "max"):
+                for name, value in self._bounds.get((scope, kind), {}).items():
+                    asked.setdefault(name, value)
+        for scope in (None, task.category):
+            for name, value in self._bounds.get((scope, "min"), {}).items():
+                asked[name] = max(asked.get(name, 0), value)
+        for scope in (None, task.category):
+            for name, value in self._bounds.get((scope, "max"), {}).items():
+                asked[name] = min(asked[name], value)
+        if "cores" not in asked:
+            # What asks for nothing, or for other things, has a core; what asks for gpus alone has none.
+            asked["cores"] = 0 if asked.get("gpus") else 1
+        return asked
+
+    def _count(self, task: Task, what: str, amount: float = 1) -> None:
+        for counts in (self._totals, self._by_category.setdefault(task.category, {})):
+            counts[what] = counts.get(what, 0) + amount
+
+    def _log(self, task: Task, state: str, detail: str) -> None:
+        if self._transactions is not None:
+            self._transactions.task(task.id, state, detail)
+
+    def _tell_logs(self) -> None:
+        if self._stats_log is not None and self._stats_log.is_due():
+            self._stats_log.write(self.stats)
+        if self._display and time.monotonic() - self._displayed >= self._display:
+            self._displayed = time.monotonic()
+            now = self.stats
+            sys.stderr.write(
+                f"{now.workers_connected} workers, {now.tasks_running} tasks running, "
+                f"{now.tasks_waiting} waiting, {now.tasks_done} done\n"
+            )
+
+
+map_ = map
+
+
+def _ports(given: int | Sequence[int]) -> tuple[int, int]:
+    """A first and a last port; 0 for any."""
+    if isinstance(given, (tuple, list)):
+        if len(given) != 2:
+            raise TypeError("a range of ports has a low and a high one")
+        low, high = (int(port) for port in given)
+        if low > high:
+            raise TypeError("the low port of a range is not above the high one")
+    else:
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise TypeError(f"port is a number or a pair of numbers, not {type(given).__name__}")
+        low = high = max(0, given)
+        if low == 0:
+            low, high = _ports_of_environment()
+    if not 0 <= low <= high <= 65535:
+        raise ValueError("a port is from 0 to 65535")
+    return low, high
+
+
+def _ports_of_environment() -> tuple[int, int]:
+    port = os.environ.get("WORK_QUEUE_PORT")
+    if port:
+        return int(port), int(port)
+    low = os.environ.get("WORK_QUEUE_LOW_PORT") or os.environ.get("TCP_LOW_PORT")
+    high = os.environ.get("WORK_QUEUE_HIGH_PORT") or os.environ.get("TCP_HIGH_PORT")
+    if low is None and high is None:
+        return 0, 0
+    return int(low or 1024), int(high or 32767)
+
+
+__all__ = ["Resources", "WorkQueue", "_binary"]
