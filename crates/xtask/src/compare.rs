@@ -102,6 +102,9 @@ pub fn run(options: &[&str]) -> Result<ExitCode> {
     if let ["--files", options @ ..] = options {
         return files::run(options);
     }
+    if let ["--python", options @ ..] = options {
+        return python(options);
+    }
     let [tasks, workers] = numbers(options, [("--tasks", 2000), ("--workers", 2)])?;
     let muster = cargo::release_binary()?;
     let course = Course {
@@ -144,6 +147,18 @@ pub fn run(options: &[&str]) -> Result<ExitCode> {
     }
     print!("{}", table::shown(&course, &entries));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Measures the Python packages; what is printed is theirs.
+fn python(options: &[&str]) -> Result<ExitCode> {
+    let built = cargo::command(&["build", "--release", "--package", "muster"]).status()?;
+    if !built.success() {
+        bail!("muster cannot be built");
+    }
+    match crate::python::compare(&cargo::release_binary()?, options)? {
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::FAILURE),
+    }
 }
 
 /// Makes the folder below the target directory for whatever contenders write.

@@ -3,7 +3,8 @@
 //! `tidy` checks what neither the compiler nor clippy can see: the arrows between crates, the purity of the brains,
 //! the papers that must keep step with the code. It runs as a test too, so that `cargo test` checks it. `test` is what
 //! a person and the continuous integration run. `soak` is the same for a night. `compare` measures Muster beside a
-//! bare loop and beside other systems of its family, on one machine; with `--files`, beside `cp` and those that move files.
+//! bare loop and beside other systems of its family, on one machine; with `--files`, beside `cp` and those that move files;
+//! with `--python`, from Python, beside those that run Python functions.
 //!
 //! This package is kept tiny, because everybody compiles it first.
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 mod cargo;
 mod clock;
 mod compare;
+mod python;
 mod soak;
 mod steps;
 mod suite;
@@ -21,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask test
        cargo xtask soak [--seeds N] [--rounds N]
        cargo xtask compare [--tasks N] [--workers N]
+       cargo xtask compare --python [--tasks N] [--calls N]
        cargo xtask compare --files [--tasks N] [--shared-mib N] [--own-kib N] [--sites N] [--workers N]";
 
 fn main() -> ExitCode {

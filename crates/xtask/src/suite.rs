@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 
 use crate::cargo;
+use crate::python;
 use crate::steps::{Report, Steps, Stop};
 
 /// Seeds of the simulator's storm, all faults together: seconds of the whole run. `soak` runs many more.
@@ -104,10 +105,11 @@ fn run_steps(steps: &mut Steps, muster: &Path) -> Result<String, Stop> {
             &mut cargo::command(&["test", "--workspace", "--doc", "--quiet"]),
         )?;
     }
+    let python = python::test(steps, muster)?;
     for profile in ["default", "catalog"] {
         storm(steps, muster, profile, STORM_SEEDS)?;
     }
-    Ok(summary)
+    Ok(format!("{python}\n{summary}"))
 }
 
 fn check_tools() -> Result<()> {
