@@ -21,6 +21,7 @@ import muster
 import work_queue
 
 ROUNDS = 3
+#: Processes that run functions.
 WORKERS = 2
 QUEUED = 50_000
 
@@ -31,15 +32,15 @@ def noop(value: int) -> int:
 
 
 def dispatch(tasks: int) -> float:
-    """Programs a second, as the command measures it."""
-    words = [os.environ["MUSTER_BIN"], "bench", "dispatch", "--tasks", str(tasks), "--workers", str(WORKERS), "--json"]
+    """Programs a second, as the command measures it: through a foreman to one worker."""
+    words = [os.environ["MUSTER_BIN"], "bench", "dispatch", "--tasks", str(tasks), "--json"]
     told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     return float(told["tasks_per_s"])
 
 
 def programs(tasks: int) -> float:
     """Programs a second, submitted and waited for in Python."""
-    with muster.Federation.local(sites=1, workers=WORKERS) as federation:
+    with muster.Federation.local(sites=1, workers=1) as federation:
         return rate(tasks, lambda: federation.submit(["/bin/true"]), federation.wait)
 
 
@@ -47,7 +48,8 @@ def drop_in(tasks: int) -> float:
     """The same by the module ``work_queue``."""
     with work_queue.WorkQueue(0) as queue:
         factory = work_queue.Factory(manager=queue)
-        factory.min_workers = factory.max_workers = WORKERS
+        factory.min_workers = factory.max_workers = 1
+        factory.cores = os.cpu_count()
         with factory:
             return rate(tasks, lambda: queue.submit(work_queue.Task("/bin/true")), queue.wait)
 
