@@ -1,6 +1,6 @@
 """What the Python packages take, beside ``muster bench dispatch`` and beside others that run Python functions.
 
-Run by ``cargo xtask compare --python``. Three rounds in which everybody has a turn; medians are printed, and what is not
+Run by ``cargo xtask compare --python``. Rounds in which everybody has a turn; medians are printed, and what is not
 installed is left out.
 """
 
@@ -20,7 +20,6 @@ from typing import Callable, Iterator
 import muster
 import work_queue
 
-ROUNDS = 3
 #: Processes that run functions.
 WORKERS = 2
 QUEUED = 50_000
@@ -159,12 +158,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     field = list(contenders(given.tasks, given.calls))
     measured: dict[str, list[float]] = {name: [] for name, _, _ in field}
-    for number in range(ROUNDS):
-        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-        for name, _, run in field:
+    for number in range(given.rounds):
+        print(f"round {number + 1} of {given.rounds}", file=sys.stderr)
+        # Forth and back, so that nobody always comes after the same one.
+        for name, _, run in field[:: 1 - 2 * (number % 2)]:
             measured[name].append(run())
     print(f"{'':<36} {'median':>10} {'least':>10} {'most':>10}")
     for name, unit, _ in field:
@@ -174,8 +175,9 @@ def main() -> None:
             for value in (statistics.median(values), min(values), max(values))
         )
         print(f"{name:<36} {told} {unit}")
-    ratio = statistics.median(measured["muster.Queue, /bin/true"]) / statistics.median(measured["muster bench dispatch"])
-    print(f"muster.Queue / muster bench dispatch: {ratio:.2f}")
+    for name in ("muster.Queue, /bin/true", "work_queue, /bin/true"):
+        ratios = [one / other for one, other in zip(measured[name], measured["muster bench dispatch"])]
+        print(f"{name} beside muster bench dispatch, round by round: median {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask test
        cargo xtask soak [--seeds N] [--rounds N]
        cargo xtask compare [--tasks N] [--workers N]
-       cargo xtask compare --python [--tasks N] [--calls N]
+       cargo xtask compare --python [--tasks N] [--calls N] [--rounds N]
        cargo xtask compare --files [--tasks N] [--shared-mib N] [--own-kib N] [--sites N] [--workers N]";
 
 fn main() -> ExitCode {
