@@ -1,5 +1,9 @@
 //! A network that fails: links are cut for longer than connections live, or lose and delay what they carry.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 use muster_node::trial::{Conditions, Relay};
@@ -7,7 +11,7 @@ use muster_proto::Span;
 
 use crate::daemon::Daemon;
 use crate::dice::{Dice, soaking};
-use crate::home::Home;
+use crate::home::{Home, Running};
 use crate::ledger::{Ledger, Line};
 use crate::wait::{LONG, SOON, pass, until_true};
 
@@ -74,6 +78,77 @@ fn a_cut_between_master_and_foreman_kills_no_task_and_runs_none_twice() {
         "nothing counts as lost: {status}"
     );
 }
+
+/// X4: whatever the user does to a file that is being sent, nothing runs on it.
+#[test]
+fn an_input_that_changes_while_it_is_sent_is_a_typed_error() {
+    let home = Home::new();
+    let mut master = Daemon::master(&home, "p");
+    let relay = relay(&mut master, 11);
+    let _worker = Daemon::worker(&home, "w1", &master.address(), 1);
+    let changes: [Change; 6] = [
+        ("other bytes where it was read", |path| flip(path, 5)),
+        ("other bytes ahead", |path| flip(path, LARGE - 5)),
+        ("shorter", |path| {
+            opened(path).set_len(LARGE - 9).expect("it is cut")
+        }),
+        ("longer", |path| {
+            let file = OpenOptions::new().append(true).open(path);
+            file.and_then(|mut file| file.write_all(b"more"))
+                .expect("it grows");
+        }),
+        ("replaced", |path| {
+            let new = path.with_extension("new");
+            fs::write(&new, Dice::of(99).bytes(LARGE)).expect("another");
+            fs::rename(&new, path).expect("it takes its place");
+        }),
+        ("gone", |path| fs::remove_file(path).expect("removed")),
+    ];
+    for (n, (what, change)) in changes.into_iter().enumerate() {
+        let name = format!("input.{n}");
+        home.write(&name, Dice::of(20 + n as u64).bytes(LARGE));
+        let path = home.work().join(&name);
+        relay.set(Conditions {
+            bytes_per_s: Some(SLOW),
+            ..Conditions::GOOD
+        });
+        let before = relay.passed().up;
+        let address = relay.address().to_string();
+        let script = format!("echo ran >> {}", home.path("ran").display());
+        let words = ["run", "--master", &address, "--input", &name];
+        let words = [&words[..], &["--", "sh", "-c", &script]].concat();
+        let running = Running::start(home.muster(&words));
+        until_true("a part of it is sent", SOON, || {
+            relay.passed().up - before > 2 << 20
+        });
+        change(&path);
+        relay.set(Conditions::GOOD);
+        let ran = running.finish(SOON).ended_with(1);
+        assert!(ran.stderr.contains("MU0306"), "{what}: {ran:#?}");
+        assert!(ran.stderr.contains(&name), "{what}: {ran:#?}");
+        assert!(!home.path("ran").exists(), "{what}: nothing runs on it");
+    }
+}
+
+/// What is done to an input, and its name.
+type Change = (&'static str, fn(&Path));
+
+fn opened(path: &Path) -> fs::File {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.expect("a file to change")
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = opened(path);
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("a byte");
+    file.write_all_at(&[!byte[0]], at).expect("another");
+}
+
+/// Bytes of a file that takes long enough to be changed on its way.
+const LARGE: u64 = 16 << 20;
+/// Bytes a second at which it goes there.
+const SLOW: u64 = 4 << 20;
 
 #[test]
 fn a_network_that_loses_and_reorders_changes_no_result() {

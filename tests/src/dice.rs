@@ -14,6 +14,19 @@ impl Dice {
         Dice(seed)
     }
 
+    /// Begins at `seed`, for contents that are to differ from others'.
+    pub fn of(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    /// Bytes without pattern, so many.
+    pub fn bytes(&mut self, count: u64) -> Vec<u8> {
+        let words = (0..count.div_ceil(8)).flat_map(|_| self.below(u64::MAX).to_le_bytes());
+        let mut bytes: Vec<u8> = words.collect();
+        bytes.truncate(usize::try_from(count).expect("as much as memory holds"));
+        bytes
+    }
+
     /// The next number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -12,6 +12,7 @@ use muster_proto::task::FileRef;
 use muster_proto::wire::CloseCode;
 use muster_proto::wire::bulk::{ABSENT, Request};
 use muster_proto::{Digest, RelPath, Role};
+use muster_store::Stamp;
 use quinn::RecvStream;
 use rustix::fs::OFlags;
 use tokio::sync::Mutex;
@@ -237,15 +238,17 @@ async fn send(link: &Link, pack: Vec<Sending>) -> Result<(), Failed> {
     }
 }
 
-/// Sends one file, hashing it on the way: a file that changes meanwhile is never sent as what it was (X4).
+/// Sends one file, hashing it on the way: a file that changes meanwhile is never sent as what it was (X4), even if
+/// what was read of it is.
 async fn send_file(sending: &mut quinn::SendStream, file: &Sending) -> Result<(), Failed> {
     stream::write(sending, &file.bytes.to_le_bytes()).await?;
     let path = file.path.clone();
     let source = blocking(move || open_file(&path)).await;
-    let Some(mut source) = source.map_err(at(&file.path))? else {
+    let changed = || {
         let path = file.path.clone();
-        return Err(ClientError::InputChanged { path }.into());
+        Failed::Here(ClientError::InputChanged { path })
     };
+    let (mut source, stamp) = source.map_err(at(&file.path))?.ok_or_else(changed)?;
     let mut hasher = blake3::Hasher::new();
     let mut left = file.bytes;
     while left > 0 {
@@ -265,20 +268,25 @@ async fn send_file(sending: &mut quinn::SendStream, file: &Sending) -> Result<()
         stream::write(sending, &chunk).await?;
     }
     if left > 0 || *hasher.finalize().as_bytes() != file.digest.0 {
-        let path = file.path.clone();
-        return Err(ClientError::InputChanged { path }.into());
+        return Err(changed());
     }
-    Ok(())
+    let path = file.path.clone();
+    let now = blocking(move || std::fs::metadata(path)).await;
+    match now {
+        Ok(now) if Stamp::of(&now) == stamp => Ok(()),
+        Ok(_) | Err(_) => Err(changed()),
+    }
 }
 
 /// Opens a file that was hashed once; `None`, without waiting for a pipe, if it is a file no more.
-fn open_file(path: &Path) -> io::Result<Option<File>> {
+fn open_file(path: &Path) -> io::Result<Option<(File, Stamp)>> {
     let mut options = File::options();
     options
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits() as i32);
     let file = options.open(path)?;
-    Ok(file.metadata()?.is_file().then_some(file))
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then(|| (file, Stamp::of(&metadata))))
 }
 
 /// Files that are being brought back.
