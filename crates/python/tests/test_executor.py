@@ -137,6 +137,21 @@ def test_an_executor_without_workers_can_be_left(home: Path) -> None:
         assert queue.stats().running == queue.stats().waiting == 0
 
 
+def test_an_executor_can_be_made_by_a_call(executor: Executor) -> None:
+    def nested() -> list[int]:
+        with muster.Executor(workers=1) as inner:
+            return list(inner.map(lambda x: -x, [1, 2]))
+
+    assert executor.submit(nested).result(60) == [-1, -2]
+
+
+def test_what_nobody_waits_for_any_more_is_ended(home: Path) -> None:
+    with Executor(workers=1) as executor:
+        with pytest.raises(TimeoutError):
+            list(executor.map(time.sleep, [1000, 1000], timeout=0.3))
+        assert executor.submit(abs, -1).result(30) == 1
+
+
 def test_coroutines_call_functions(executor: Executor) -> None:
     async def main() -> list[int]:
         loop = asyncio.get_running_loop()

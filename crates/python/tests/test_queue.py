@@ -57,6 +57,18 @@ def test_files_go_along_and_come_back(federation: Federation) -> None:
     assert result.outputs["out"] == Path.cwd() / "here/result"
 
 
+def test_a_large_directory_travels_as_one(federation: Federation) -> None:
+    for number in range(600):
+        place = Path(f"many/{number % 7}")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"f{number}").write_text(f"{number}\n")
+    Path("many/large").write_bytes(b"x" * 100_000)
+    Path("many/0/f0").chmod(0o755)
+    federation.submit("find many -type f | wc -l; cat many/*/f* | sort -n | tail -1; test -x many/0/f0", inputs=["many"])
+    result = federation.wait(30)
+    assert result is not None and result.ok and result.stdout == "601\n599\n", result and result.stderr
+
+
 def test_a_missing_output_is_a_failure_that_says_which(federation: Federation) -> None:
     federation.submit("true", outputs=["nothing"])
     result = federation.wait(20)

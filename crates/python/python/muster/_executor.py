@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Se
 
 import cloudpickle
 
+from . import _binary
 from ._core import MusterError, Outcome
 from ._task import sentence, template
 
@@ -105,7 +106,8 @@ class Executor(concurrent.futures.Executor):
         interpreter = python or (sys.executable if local else "python3")
         variables = {str(name): str(value) for name, value in (env or {}).items()}
         if local:
-            # What this process can import, its children can.
+            # What this process can import and start, its children can.
+            variables.setdefault("MUSTER_BIN", _binary.find())
             variables.setdefault("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         variables["MUSTER_EXECUTOR"] = uuid.uuid4().hex
         self._template: Template = template(
@@ -344,7 +346,13 @@ def _values(futures: list[concurrent.futures.Future[Any]], until: float | None) 
         try:
             while futures:
                 left = None if until is None else until - time.monotonic()
-                yield futures.pop().result(left)
+                future = futures.pop()
+                try:
+                    value = future.result(left)
+                finally:
+                    # Nothing, if it is done.
+                    future.cancel()
+                yield value
         finally:
             for future in futures:
                 future.cancel()
@@ -366,6 +374,10 @@ def runner(interpreter: str) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=None)
 def _pickler() -> str:
     """The text of cloudpickle, for processes that may have another or none."""
+    sent = getattr(cloudpickle.cloudpickle, "__muster_text__", None)
+    if sent is not None:
+        # This process has it from an executor itself.
+        return str(sent)
     return base64.b64encode(zlib.compress(inspect.getsource(cloudpickle.cloudpickle).encode(), 9)).decode()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from typing import Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -11,7 +13,10 @@ Inputs = Union[PathLike, Sequence[Union[PathLike, Tuple[PathLike, str]]], Mappin
 #: Names, directories or patterns in the sandbox; or these and where they go.
 Outputs = Union[str, Sequence[str], Mapping[str, Optional[PathLike]]]
 
-FilesIn = "list[tuple[str | bytes, str, str]]"
+#: Files of a directory that travel one by one; more cost less together, as for the command.
+_FILES_ALONE_MAX = 256
+#: Bytes of a file that is small.
+_SMALL_BYTES = 64 << 10
 
 
 def name_of(path: str) -> str:
@@ -67,16 +72,31 @@ def _same(one: str | bytes, other: str | bytes) -> bool:
 
 
 def _below(directory: str, name: str) -> list[tuple[str | bytes, str, str]]:
-    files: list[tuple[str | bytes, str, str]] = []
+    """The files below a directory; the small ones of a large one travel together, in an archive that is unpacked."""
+    paths: list[tuple[str, str]] = []
     for here, directories, names in os.walk(directory, followlinks=True):
         directories.sort()
         inside = os.path.relpath(here, directory)
-        for base in sorted(names):
-            below = base if inside == "." else f"{inside}/{base}"
-            files.append((os.path.join(here, base), f"{name}/{below}", "auto"))
-        if len(files) > 4096:
-            raise ValueError(f"more than 4096 files are below {directory}; pack them into an archive")
-    return files
+        paths.extend((os.path.join(here, base), base if inside == "." else f"{inside}/{base}") for base in sorted(names))
+    if len(paths) <= _FILES_ALONE_MAX:
+        return [(path, f"{name}/{below}", "auto") for path, below in paths]
+    small = [(path, below) for path, below in paths if os.path.getsize(path) <= _SMALL_BYTES]
+    large = [(path, below) for path, below in paths if os.path.getsize(path) > _SMALL_BYTES]
+    return [(_packed(small), name, "archive"), *((path, f"{name}/{below}", "auto") for path, below in large)]
+
+
+def _packed(paths: list[tuple[str, str]]) -> bytes:
+    """An archive that is the same for the same files."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path, below in paths:
+            with open(path, "rb") as file:
+                info = tarfile.TarInfo(below)
+                mode = os.fstat(file.fileno()).st_mode
+                contents = file.read()
+                info.size, info.mode = len(contents), 0o755 if mode & 0o100 else 0o644
+                tar.addfile(info, io.BytesIO(contents))
+    return archive.getvalue()
 
 
 def outputs(given: Outputs | None) -> dict[str, str | None]:

@@ -111,6 +111,8 @@ def bring_cloudpickle(source):
     package.__path__ = []
     module = types.ModuleType("cloudpickle.cloudpickle")
     module.__file__ = "<cloudpickle>"
+    # For executors that are made here.
+    module.__muster_text__ = source
     sys.modules["cloudpickle"], sys.modules["cloudpickle.cloudpickle"] = package, module
     exec(compile(zlib.decompress(base64.b64decode(source)), module.__file__, "exec"), module.__dict__)
     package.__dict__.update((name, value) for name, value in module.__dict__.items() if not name.startswith("__"))
