@@ -227,7 +227,7 @@ def test_bad_arguments_raise_what_python_raises(
     assert federation.empty()
 
 
-def test_a_queue_is_made_of_sensible_things(home: Path) -> None:
+def test_a_queue_is_made_of_sensible_things(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for project in ["", "a/b", ".hidden", "x" * 65, "größe"]:
         with pytest.raises(ValueError, match="is no name of a project"):
             Queue(project)
@@ -239,6 +239,15 @@ def test_a_queue_is_made_of_sensible_things(home: Path) -> None:
         Federation()
     with pytest.raises(ConnectionError, match="no master of project nowhere"):
         muster.connect("nowhere")
+    with pytest.raises(ValueError, match="is no name of a project"):
+        Federation.local(project="a/b")
+    with monkeypatch.context() as here:
+        here.setenv("MUSTER_BIN", "/no/such/program")
+        with pytest.raises(FileNotFoundError, match="/no/such/program"):
+            Federation.local()
+        here.setenv("MUSTER_STATE", "/proc/no/such/place")
+        with pytest.raises(OSError, match="/proc/no"):
+            Queue()
 
 
 def test_a_forked_child_is_told_and_the_parent_goes_on(federation: Federation) -> None:

@@ -14,6 +14,8 @@ def find() -> str:
     """Where the binary is: ``MUSTER_BIN``, else the one that came with this package, else the one in ``PATH``."""
     given = os.environ.get("MUSTER_BIN")
     if given:
+        if not os.access(given, os.X_OK):
+            raise FileNotFoundError(f"MUSTER_BIN names {given}, which is not there or cannot be executed")
         return given
     carried = Path(__file__).with_name("bin") / "muster"
     if carried.exists():

@@ -7,7 +7,7 @@ import os
 from . import _amounts, _binary, _places
 from ._amounts import Size
 from ._core import Core
-from ._queue import Queue
+from ._queue import Queue, _name
 
 
 class Federation(Queue):
@@ -47,7 +47,7 @@ class Federation(Queue):
             raise ValueError("workers are at least as many as sites")
         each = max(1, host // workers) if cores is None else _amounts.whole(cores, "cores", 1, 100_000)
         federation = cls.__new__(cls)
-        kept = None if project is None else str(_places.state() / "masters" / project)
+        kept = None if project is None else str(_places.master(_name(project)))
         core = Core.open(
             {
                 "project": project or "python",

@@ -18,15 +18,18 @@ def state() -> Path:
 
 
 def queues() -> Path:
-    """Where queues of this user have their directories."""
-    return state() / "queues"
+    """Where queues of this user have their directories; it is made."""
+    return _made(state() / "queues")
+
+
+def master(project: str) -> Path:
+    """The state directory of a project's master; what it is in is made."""
+    return _made(state() / "masters") / project
 
 
 def project(name: str) -> Path:
     """Where the address of a project's master is written; its directory is made."""
-    directory = state() / "projects"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return directory / name
+    return _made(state() / "projects") / name
 
 
 def catalog(given: str | Sequence[str] | None) -> list[str]:
@@ -35,6 +38,11 @@ def catalog(given: str | Sequence[str] | None) -> list[str]:
         given = os.environ.get("MUSTER_CATALOG", "")
     parts = given.split(",") if isinstance(given, str) else [str(part) for part in given]
     return [part.strip() for part in parts if part.strip()]
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory
 
 
 def _named(variable: str) -> Path | None:

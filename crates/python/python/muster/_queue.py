@@ -50,7 +50,7 @@ class Queue:
         keys: str | None = None,
         catalog: str | Sequence[str] | None = None,
     ) -> None:
-        kept = None if project is None else str(_places.state() / "masters" / _name(project))
+        kept = None if project is None else str(_places.master(_name(project)))
         host, first = ("127.0.0.1", 0) if port is None else ("0.0.0.0", port)
         core = Core.open(
             {
