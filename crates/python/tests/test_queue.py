@@ -64,6 +64,11 @@ def test_a_large_directory_travels_as_one(federation: Federation) -> None:
         (place / f"f{number}").write_text(f"{number}\n")
     Path("many/large").write_bytes(b"x" * 100_000)
     Path("many/0/f0").chmod(0o755)
+    Path("many/hollow/deep").mkdir(parents=True)
+    Path("none").mkdir()
+    federation.submit("ls -d none many/hollow/deep && ls -A none", inputs=["none", "many/hollow"])
+    result = federation.wait(30)
+    assert result is not None and result.stdout == "many/hollow/deep\nnone\n", result and result.stderr
     federation.submit("find many -type f | wc -l; cat many/*/f* | sort -n | tail -1; test -x many/0/f0", inputs=["many"])
     result = federation.wait(30)
     assert result is not None and result.ok and result.stdout == "601\n599\n", result and result.stderr

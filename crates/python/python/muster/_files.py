@@ -74,21 +74,30 @@ def _same(one: str | bytes, other: str | bytes) -> bool:
 def _below(directory: str, name: str) -> list[tuple[str | bytes, str, str]]:
     """The files below a directory; the small ones of a large one travel together, in an archive that is unpacked."""
     paths: list[tuple[str, str]] = []
+    empty: list[str] = []
     for here, directories, names in os.walk(directory, followlinks=True):
         directories.sort()
         inside = os.path.relpath(here, directory)
+        if not directories and not names:
+            empty.append(inside)
         paths.extend((os.path.join(here, base), base if inside == "." else f"{inside}/{base}") for base in sorted(names))
-    if len(paths) <= _FILES_ALONE_MAX:
-        return [(path, f"{name}/{below}", "auto") for path, below in paths]
-    small = [(path, below) for path, below in paths if os.path.getsize(path) <= _SMALL_BYTES]
-    large = [(path, below) for path, below in paths if os.path.getsize(path) > _SMALL_BYTES]
-    return [(_packed(small), name, "archive"), *((path, f"{name}/{below}", "auto") for path, below in large)]
+    small: list[tuple[str, str]] = []
+    if len(paths) > _FILES_ALONE_MAX:
+        small = [(path, below) for path, below in paths if os.path.getsize(path) <= _SMALL_BYTES]
+    packed = {below for _, below in small}
+    files = [(path, f"{name}/{below}", "auto") for path, below in paths if below not in packed]
+    # Directories without files travel in an archive as well: there is no other way to name them.
+    return [(_packed(small, empty), name, "archive"), *files] if small or empty else [*files]
 
 
-def _packed(paths: list[tuple[str, str]]) -> bytes:
+def _packed(paths: list[tuple[str, str]], empty: list[str]) -> bytes:
     """An archive that is the same for the same files."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for below in empty:
+            place = tarfile.TarInfo(below)
+            place.type, place.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(place)
         for path, below in paths:
             with open(path, "rb") as file:
                 info = tarfile.TarInfo(below)
