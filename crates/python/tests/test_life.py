@@ -35,10 +35,10 @@ print("closed", flush=True)
     begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "interrupted\n"
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 2
     out, err = process.communicate(timeout=20)
     assert (out, err, process.returncode) == ("closed\n", "", 0)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 15
 
 
 def test_nothing_of_a_killed_program_is_left(home: Path) -> None:

@@ -99,10 +99,10 @@ def test_waiting_takes_the_time_that_it_is_given(federation: Federation) -> None
     begun = time.monotonic()
     for _ in range(100):
         assert federation.wait(0) is None
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 2
     begun = time.monotonic()
     assert federation.wait(0.1) is None
-    assert 0.1 <= time.monotonic() - begun < 0.4
+    assert 0.1 <= time.monotonic() - begun < 2
     assert federation.cancel() == 1
     result = federation.wait(20)
     assert result is not None and result.status == "cancelled" and result.error == "was cancelled"

@@ -157,10 +157,10 @@ def test_wait_takes_the_time_that_it_is_given(working: WorkQueue) -> None:
     begun = time.monotonic()
     for _ in range(50):
         assert working.wait(0) is None
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 2
     begun = time.monotonic()
     assert working.wait(0.1) is None
-    assert 0.1 <= time.monotonic() - begun < 0.4
+    assert 0.1 <= time.monotonic() - begun < 2
     assert not working.empty()
     tagged = Task("true")
     tagged.specify_tag("quick")
