@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use muster_node::client::Master;
-use muster_node::clock::{Clock, wall_ms};
+use muster_node::clock::wall_ms;
 use muster_node::identity::{Authority, SECRET_BYTES};
 use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX};
 use muster_proto::peer::is_name;
 use muster_proto::task::{InputFile, TaskBody};
-use muster_proto::{Peer, Role, Span};
+use muster_proto::{Peer, Role, TaskId};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyConnectionError, PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -42,7 +42,6 @@ pub struct Core {
     address: SocketAddr,
     /// The process it was made in: threads do not survive a fork.
     pid: u32,
-    clock: Clock,
 }
 
 /// What goes when the queue is closed, in this order.
@@ -149,17 +148,22 @@ impl Core {
         Ok(())
     }
 
-    /// Hands a task to the queue; returns its number. It is durable when `flush` returns.
-    #[pyo3(signature = (template, words, files, note=None))]
+    /// The number of a task that will be submitted.
+    fn reserve(&self) -> PyResult<u64> {
+        self.here()?;
+        Ok(self.shared.number())
+    }
+
+    /// Hands the task of a reserved number to the queue: its words, inputs, outputs and a note for another life. It is
+    /// durable when `flush` returns.
     fn submit(
         &self,
         py: Python<'_>,
+        number: u64,
         template: &Template,
-        words: Vec<String>,
-        files: (Vec<Input>, Vec<Output>),
-        note: Option<String>,
-    ) -> PyResult<u64> {
-        let (inputs, outputs) = files;
+        task: (Vec<String>, Vec<Input>, Vec<Output>, Option<String>),
+    ) -> PyResult<()> {
+        let (words, inputs, outputs, note) = task;
         self.here()?;
         let words = spec::words(&words)?;
         let (declared, landings) = spec::outputs(outputs)?;
@@ -186,7 +190,6 @@ impl Core {
                 "the task is larger than {BODY_BYTES_MAX} bytes; give it files instead of long arguments"
             )));
         }
-        let number = self.shared.number();
         let pending = Box::new(Pending {
             number,
             template: Arc::clone(&template.inner),
@@ -198,8 +201,7 @@ impl Core {
             landings,
             note,
         });
-        self.shared.order(Order::Submit(pending)).map_err(failed)?;
-        Ok(number)
+        self.shared.order(Order::Submit(pending)).map_err(failed)
     }
 
     /// Waits until all that was submitted is durable at the master.
@@ -207,26 +209,31 @@ impl Core {
         self.ask(py, Order::Flush)
     }
 
-    /// Takes up to `most` outcomes, having waited up to `timeout` seconds for the first; `None` waits for ever.
-    #[pyo3(signature = (timeout, most))]
-    fn take(&self, py: Python<'_>, timeout: Option<f64>, most: usize) -> PyResult<Vec<Outcome>> {
-        self.here()?;
-        let until = match timeout {
-            None => None,
-            Some(given) => {
-                let micros = u64::try_from(seconds(given)?.as_micros()).unwrap_or(u64::MAX);
-                Some(self.clock.now() + Span(micros))
-            }
-        };
-        loop {
-            let left = until.map_or(SLICE, |until| self.clock.until(until).min(SLICE));
-            let taken = py.detach(|| self.shared.take(left, most)).map_err(failed)?;
-            let over = until.is_some_and(|until| self.clock.now() >= until);
-            if over || !taken.is_empty() {
-                return Ok(taken);
-            }
-            py.check_signals()?;
-        }
+    /// Whether a task was handed in and has no outcome yet.
+    fn holds(&self, number: u64) -> bool {
+        self.shared.holds(number)
+    }
+
+    /// Waits up to `timeout` seconds for an outcome; says whether there is one. Not for a thread that signals interrupt.
+    fn ready(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let patience = seconds(timeout)?;
+        py.detach(|| self.shared.wait(patience)).map_err(failed)
+    }
+
+    /// Takes up to `most` outcomes of those that there are.
+    fn take(&self, most: usize) -> Vec<Outcome> {
+        self.shared.take(most)
+    }
+
+    /// Lets the master forget tasks, by its own numbers; 0 is none of them.
+    fn accept(&self, tasks: Vec<u64>) {
+        let tasks = tasks.into_iter().filter(|task| *task > 0);
+        self.shared.accept(tasks.map(TaskId));
+    }
+
+    /// Tasks of an earlier life whose outcome nobody has taken.
+    fn untaken(&self) -> u64 {
+        self.shared.untaken()
     }
 
     /// Cancels tasks; returns how many had no outcome. Their outcomes say that they were cancelled.
@@ -242,11 +249,6 @@ impl Core {
     /// What is known of a task, oldest first.
     fn explain(&self, py: Python<'_>, number: u64) -> PyResult<Vec<String>> {
         self.ask(py, |reply| Order::Explain(number, reply))
-    }
-
-    /// Tasks whose outcome nobody has taken, and how many outcomes are ready.
-    fn counts(&self) -> (u64, u64) {
-        self.shared.counts()
     }
 
     /// The master's address.
@@ -323,7 +325,6 @@ impl Core {
             })),
             address,
             pid: std::process::id(),
-            clock: Clock::start(),
         })
     }
 

@@ -12,6 +12,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use muster_node::client::{Client, ClientError, Master, Watching};
 use muster_proto::limits::{BATCH_MAX, RANGES_MAX};
@@ -349,6 +350,8 @@ impl Speaker<'_> {
     async fn acknowledging(&self) -> Result<(), LineError> {
         loop {
             self.shared.taken.notified().await;
+            // One frame for many, where outcomes are accepted one by one.
+            tokio::time::sleep(GATHER).await;
             self.acknowledge().await?;
         }
     }
@@ -402,5 +405,8 @@ fn is_of_file(error: &ClientError) -> bool {
     )
 }
 
+/// How long an acknowledgement waits for others: whoever is killed meanwhile gets its outcomes once more, as if it had
+/// been killed before.
+const GATHER: Duration = Duration::from_millis(5);
 /// Tries at a submit whose files the master has meanwhile given up.
 const TRIES_MAX: u32 = 3;

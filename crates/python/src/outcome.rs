@@ -110,6 +110,11 @@ pub struct Brought {
 }
 
 impl Outcome {
+    /// Whether its task was submitted in an earlier life.
+    pub fn is_earlier(&self) -> bool {
+        self.submitted_ms == 0
+    }
+
     /// The outcome of a task that a master had.
     pub fn of(known: Known, outcome: &outcome::Outcome, brought: Brought) -> Outcome {
         let (mut kind, code, mut detail) = match &outcome.verdict {

@@ -77,8 +77,14 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         match self.fate {
             Fate::Kept => {}
-            // What cannot be removed is tried again by the next queue.
-            Fate::Removed => drop(fs::remove_dir_all(&self.path)),
+            // Killed processes may still be writing there; what stays is removed by a later queue.
+            Fate::Removed => {
+                let removed = |_| match fs::remove_dir_all(&self.path) {
+                    Ok(()) => true,
+                    Err(error) => error.kind() == io::ErrorKind::NotFound,
+                };
+                (0..REMOVALS_MAX).any(removed);
+            }
         }
     }
 }
@@ -103,6 +109,8 @@ fn sweep(base: &Path) {
     }
 }
 
+/// How often a directory is tried to be removed.
+const REMOVALS_MAX: u32 = 100;
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 /// A queue starts in less time than this between making its directory and locking it.
 const YOUNG_MS: u64 = 60_000;

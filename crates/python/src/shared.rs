@@ -79,25 +79,14 @@ pub struct Kept {
     task: Option<TaskId>,
 }
 
-/// A task's outcome, which is acknowledged when somebody takes it.
-#[derive(Debug)]
-pub struct Ended {
-    /// What Python gets.
-    pub outcome: Outcome,
-    /// The master's number, if a master had it.
-    pub task: Option<TaskId>,
-}
-
 #[derive(Debug)]
 struct State {
     orders: Vec<Order>,
     /// Tasks without an outcome here, by their numbers.
     tasks: BTreeMap<u64, Kept>,
-    /// Outcomes whose files are being brought.
-    bringing: u64,
     /// The numbers of those that the master has.
     numbers: BTreeMap<TaskId, u64>,
-    ready: VecDeque<Ended>,
+    ready: VecDeque<Outcome>,
     acks: Vec<TaskId>,
     failure: Option<String>,
     last: u64,
@@ -105,6 +94,8 @@ struct State {
     earlier: TaskId,
     /// How many of them have no outcome here.
     resumed: u64,
+    /// How many of them have none that was taken.
+    untaken: u64,
     ledger: BTreeMap<TaskId, Entry>,
 }
 
@@ -113,7 +104,6 @@ impl Default for State {
         State {
             orders: Vec::new(),
             tasks: BTreeMap::new(),
-            bringing: 0,
             numbers: BTreeMap::new(),
             ready: VecDeque::new(),
             acks: Vec::new(),
@@ -121,6 +111,7 @@ impl Default for State {
             last: 0,
             earlier: TaskId(0),
             resumed: 0,
+            untaken: 0,
             ledger: BTreeMap::new(),
         }
     }
@@ -143,6 +134,7 @@ impl Shared {
         state.last = earlier.0;
         state.earlier = earlier;
         state.resumed = open;
+        state.untaken = open;
         state.ledger = ledger;
     }
 
@@ -231,7 +223,6 @@ impl Shared {
         } else {
             return None;
         };
-        state.bringing += 1;
         let known = Known {
             number,
             submitted_ms: kept.submitted_ms,
@@ -251,61 +242,62 @@ impl Shared {
             finished_ms: wall_ms(),
             note: kept.note,
         };
-        let outcome = Outcome::never(known, kind, why);
-        state.ready.push_back(Ended {
-            outcome,
-            task: None,
-        });
+        state.ready.push_back(Outcome::never(known, kind, why));
         drop(state);
         self.arrived.notify_all();
     }
 
     /// Outcomes are ready to be taken, whose tasks [`Shared::take_kept`] has given out.
-    pub fn ready(&self, ended: Vec<Ended>) {
+    pub fn ready(&self, ended: Vec<Outcome>) {
         let mut state = self.lock();
-        state.bringing -= ended.len() as u64;
         state.ready.extend(ended);
         drop(state);
         self.arrived.notify_all();
     }
 
-    /// Takes up to `most` outcomes, having waited up to `wait` for the first.
+    /// Waits up to `wait` for an outcome; says whether there is one.
     ///
     /// # Errors
-    /// There are none, and the line has failed.
-    pub fn take(&self, wait: Duration, most: usize) -> Result<Vec<Outcome>, Broken> {
-        let waiting =
-            |state: &mut State| state.ready.is_empty() && state.failure.is_none() && most > 0;
+    /// There is none, and the line has failed.
+    pub fn wait(&self, wait: Duration) -> Result<bool, Broken> {
+        let waiting = |state: &mut State| state.ready.is_empty() && state.failure.is_none();
         let waited = self.arrived.wait_timeout_while(self.lock(), wait, waiting);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.ready.is_empty()
-            && let Some(failure) = &state.failure
-        {
-            return Err(Broken(failure.clone()));
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &state.failure {
+            Some(failure) if state.ready.is_empty() => Err(Broken(failure.clone())),
+            Some(_) | None => Ok(!state.ready.is_empty()),
         }
-        let count = most.min(state.ready.len());
-        let taken: Vec<Ended> = state.ready.drain(..count).collect();
-        state
-            .acks
-            .extend(taken.iter().filter_map(|ended| ended.task));
-        drop(state);
-        if count > 0 {
-            self.taken.notify_one();
-        }
-        Ok(taken.into_iter().map(|ended| ended.outcome).collect())
     }
 
-    /// Outcomes that were taken and not acknowledged.
+    /// Takes up to `most` outcomes of those that there are. Each is to be accepted when nobody else is to have it.
+    pub fn take(&self, most: usize) -> Vec<Outcome> {
+        let mut state = self.lock();
+        let count = most.min(state.ready.len());
+        let taken: Vec<Outcome> = state.ready.drain(..count).collect();
+        let earlier = taken.iter().filter(|outcome| outcome.is_earlier()).count();
+        state.untaken -= earlier as u64;
+        taken
+    }
+
+    /// The master may forget these tasks.
+    pub fn accept(&self, tasks: impl IntoIterator<Item = TaskId>) {
+        self.lock().acks.extend(tasks);
+        self.taken.notify_one();
+    }
+
+    /// Outcomes that were accepted and not acknowledged.
     pub fn acks(&self) -> Vec<TaskId> {
         std::mem::take(&mut self.lock().acks)
     }
 
-    /// Tasks whose outcome nobody has taken, and outcomes among them that are ready.
-    pub fn counts(&self) -> (u64, u64) {
-        let state = self.lock();
-        let ready = state.ready.len() as u64;
-        let under_way = state.tasks.len() as u64 + state.resumed + state.bringing;
-        (under_way + ready, ready)
+    /// Whether a task was handed in and has no outcome here.
+    pub fn holds(&self, number: u64) -> bool {
+        self.lock().tasks.contains_key(&number)
+    }
+
+    /// Tasks of an earlier life whose outcome nobody has taken.
+    pub fn untaken(&self) -> u64 {
+        self.lock().untaken
     }
 
     /// Nothing more will come, for this reason.

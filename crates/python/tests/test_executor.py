@@ -15,7 +15,7 @@ from typing import Iterator
 import pytest
 
 import muster
-from conftest import marked, until
+from conftest import marked, python, until
 from muster import Executor
 
 
@@ -80,6 +80,65 @@ def test_processes_stay_and_prints_do_not_disturb(executor: Executor) -> None:
     pids = {executor.submit(who).result(30) for _ in range(20)}
     assert len(pids) <= 2, "each worker has one process"
     assert executor.submit(os.read, 0, 10).result(30) == b"", "there is nobody to ask"
+
+
+def test_what_cannot_be_made_again_harms_no_other_call(executor: Executor) -> None:
+    class Strange(Exception):
+        def __reduce__(self) -> tuple[object, ...]:
+            return str, ("gone",)
+
+    def fail() -> None:
+        raise Strange
+
+    strange, plain = executor.submit(fail), executor.submit(abs, -1)
+    with pytest.raises(RuntimeError, match="gone"):
+        strange.result(30)
+    assert plain.result(30) == 1
+
+    def fork() -> str:
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        os.waitpid(child, 0)
+        return "parent"
+
+    assert executor.submit(fork).result(30) == "parent"
+    with pytest.raises(muster.WorkerCrashed, match="signal 9"):
+        executor.submit(lambda: os.kill(os.getpid(), 9)).result(30)
+
+
+def test_modules_of_the_current_directory_are_found(home: Path) -> None:
+    Path("mine.py").write_text("def answer():\n    return 42\n")
+    script = "import muster, mine\nwith muster.Executor(workers=1) as executor: print(executor.submit(mine.answer).result())"
+    process = python(script)
+    out, err = process.communicate(timeout=30)
+    assert (out, process.returncode) == ("42\n", 0), err
+
+
+def test_a_program_that_ends_waits_for_its_calls(home: Path) -> None:
+    script = """
+import muster, time
+executor = muster.Executor(workers=1)
+for number in range(3):
+    executor.submit(lambda number: (time.sleep(0.1), open(f"{here}/{number}", "w").close()), number)
+"""
+    process = python(script.replace("{here}", str(Path.cwd())))
+    out, err = process.communicate(timeout=30)
+    assert (out, err, process.returncode) == ("", "", 0)
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["0", "1", "2"]
+
+
+def test_callbacks_may_call_and_cancelled_calls_are_done(executor: Executor) -> None:
+    second: list[concurrent.futures.Future[int]] = []
+    first = executor.submit(abs, -1)
+    first.add_done_callback(lambda future: second.append(executor.submit(abs, -future.result() - 1)))
+    until("the callback has run", lambda: second)
+    assert second[0].result(30) == 2
+    sleeping = [executor.submit(time.sleep, 1000) for _ in range(5)]
+    sleeping[0].add_done_callback(lambda _: second.append(executor.submit(abs, -3)))
+    assert all(future.cancel() for future in sleeping)
+    done, rest = concurrent.futures.wait(sleeping, 10)
+    assert len(done) == 5 and not rest and second[1].result(30) == 3
 
 
 def test_a_process_that_dies_fails_its_call_alone(executor: Executor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -120,6 +121,66 @@ def test_some_are_waited_for_and_the_others_stay(federation: Federation) -> None
     assert federation.cancel(slow) == 1
 
 
+def test_nothing_is_lost_by_who_is_interrupted_while_it_waits(federation: Federation) -> None:
+    class Interruption(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interruption
+
+    count, seen, interruptions = 2000, 0, 0
+    for number in range(count):
+        federation.submit(["/bin/true"], tag=number)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    try:
+        while True:
+            try:
+                if federation.empty():
+                    break
+                seen += federation.wait(1) is not None
+            except Interruption:
+                interruptions += 1
+    finally:
+        while True:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+                break
+            except Interruption:
+                pass
+    # Between the end of wait() and the sum nobody can help.
+    assert interruptions > 20 and count - seen <= interruptions // 4
+
+
+def test_a_result_is_given_once(federation: Federation) -> None:
+    one, other = federation.submit("echo one"), federation.submit("echo other")
+    assert federation.wait_for(other, 20) is other.result
+    assert federation.wait_for(one, 20) is one.result and federation.wait_for(one, 20) is one.result
+    assert federation.wait(0) is None and federation.empty()
+    slow = federation.submit("sleep 60")
+    begun = time.monotonic()
+    assert [result.stdout for result in federation.as_completed([one, other])] == ["one\n", "other\n"]
+    with pytest.raises(ValueError, match="has not been submitted"):
+        federation.wait_for(Task("true"))
+    assert time.monotonic() - begun < 5, "what others wait for does not matter"
+    federation.cancel(slow)
+
+
+def test_a_task_can_be_submitted_after_it_could_not_be(federation: Federation) -> None:
+    Path("in").write_text("1")
+    task = federation.submit("cat in", inputs=["in"])
+    first = federation.wait(20)
+    Path("in").unlink()
+    with pytest.raises(FileNotFoundError):
+        federation.submit(task)
+    assert task.result is first and federation.empty()
+    Path("in").write_text("2")
+    federation.submit(task)
+    second = federation.wait(20)
+    assert second is not None and second.stdout == "2"
+
+
 def test_many_threads_use_one_queue(federation: Federation) -> None:
     seen: list[int] = []
 
@@ -164,6 +225,18 @@ def test_coroutines_wait_together(federation: Federation) -> None:
         ticking.cancel()
         return outs, ticks
 
+    async def hasty() -> int:
+        seen = 0
+        for _ in range(20):
+            federation.submit("sleep 0.03")
+        while not federation.empty():
+            try:
+                seen += await asyncio.wait_for(federation.wait_async(), 0.02) is not None
+            except asyncio.TimeoutError:
+                pass
+        return seen
+
+    assert asyncio.run(hasty()) == 20, "who gives up has taken nothing"
     outs, ticks = asyncio.run(main())
     assert sorted(outs) == ["0\n", "1\n", "2\n"] and ticks > 5
 

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -74,7 +76,7 @@ def test_results_say_what_happened(working: WorkQueue) -> None:
     task = Task("true")
     task.specify_input_file("nowhere")
     assert ran(working, task).result == wq.WORK_QUEUE_RESULT_INPUT_MISSING and task.return_status == -1
-    assert task.output is None
+    assert "nowhere" in str(task.output)
     for command, status in (("/no/such/program", 127), ("/etc/passwd", 126)):
         task = ran(working, Task(command))
         assert (task.result, task.return_status) == (wq.WORK_QUEUE_RESULT_SUCCESS, status)
@@ -105,6 +107,8 @@ def test_an_end_time_ends_tasks_that_run_and_tasks_that_wait(queue: WorkQueue) -
 
 def test_a_task_is_what_it_was_said_to_be(working: WorkQueue) -> None:
     task = Task("echo ${A}$B$CORES; echo ${HOME-none}")
+    task.specify_tag(None)
+    assert task.tag is None
     task.specify_tag("tag")
     task.specify_category("kind")
     task.specify_priority(0.5)
@@ -127,7 +131,7 @@ def test_a_task_is_what_it_was_said_to_be(working: WorkQueue) -> None:
     assert task.total_submissions == 1 and task.total_bytes_transferred == 0
     assert task.total_bytes_sent == task.total_bytes_received == 0
     assert task.resources_requested.memory == 100 and task.resources_requested.disk == -1
-    assert task.resources_allocated.cores == 1
+    assert task.resources_allocated.cores == 1 and task.resources_allocated.memory == 100
     assert task.resources_measured.wall_time == task.cmd_execution_time
     copy = task.clone()
     assert (copy.id, copy.tag, copy.command, copy.output) == (0, "tag", task.command, None)
@@ -359,6 +363,11 @@ def test_functions_are_tasks(working: WorkQueue, monkeypatch: pytest.MonkeyPatch
     died = ran(working, PythonTask(os._exit, 3))
     assert isinstance(died.output, wq.PythonTaskNoResult) and died.return_status == 3
     Path("data").write_text("data")
+    task = PythonTask(lambda: (open("data").read(), os.listdir("empty"), "HOME" in os.environ))
+    task.specify_input_file("data")
+    task.specify_directory("empty")
+    task.specify_environment_variable("HOME")
+    assert ran(working, task).output == ("data", [], False)
     task = PythonTask(lambda: open("data").read())
     task.specify_input_file("data")
     assert ran(working, task).output == "data"
@@ -387,9 +396,9 @@ def test_a_factory_keeps_workers(queue: WorkQueue) -> None:
     until("it says what it has", lambda: queue.stats.total_cores == 2)
     with pytest.raises(AttributeError, match="while the factory runs"):
         factory.scratch_dir = "/tmp"
-    pid = factory._workers[0].pid
+    (pid,) = [worker.pid for worker in factory._workers.values()]
     os.kill(pid, 9)
-    until("it is replaced", lambda: factory._workers and factory._workers[0].pid != pid)
+    until("it is replaced", lambda: pid not in [worker.pid for worker in factory._workers.values()])
     factory.max_workers = 2
     factory.min_workers = 2
     until("there are two", lambda: queue.stats.workers_connected == 2)
@@ -400,6 +409,59 @@ def test_a_factory_keeps_workers(queue: WorkQueue) -> None:
         factory.stop()
     with pytest.raises(ValueError, match="must be specified"):
         Factory("local")
+
+
+def test_a_factory_waits_for_its_manager_and_ends_no_worker_that_is_busy(home: Path) -> None:
+    factory = Factory(manager_name="late", log_file="factory.log")
+    factory.min_workers, factory.max_workers, factory.workers_per_cycle = 0, 3, 3
+    with factory:
+        until("it has looked", lambda: "late" in Path("factory.log").read_text())
+        with WorkQueue(0, "late") as queue:
+            gate = Path.cwd() / "gate"
+            for number in range(3):
+                queue.submit(Task(f"while [ {number} = 0 ] && [ ! -e {gate} ]; do sleep 0.05; done"))
+            assert {task.id for task in (queue.wait(30), queue.wait(30)) if task is not None} == {2, 3}
+            until("the idle ones have gone", lambda: len(factory._workers) == 1)
+            gate.touch()
+            task = queue.wait(30)
+            assert task is not None and task.id == 1 and task.total_submissions == 1
+
+
+def test_what_cannot_be_submitted_leaves_the_queue_as_it_was(working: WorkQueue) -> None:
+    too_many = Task("true")
+    too_many.specify_cores(2e9)
+    too_long = Task("true")
+    too_long.specify_environment_variable("A", "x" * 200_000)
+    for error, task in ((TypeError, PythonTask(len, threading.Lock())), (ValueError, too_many), (ValueError, too_long)):
+        with pytest.raises(error):
+            working.submit(task)
+        assert working.empty() and working.wait(0) is None and working.stats.tasks_submitted == 0
+    too_many.specify_cores(1)
+    assert ran(working, too_many).result == 0
+    missing = Task("true")
+    missing.specify_input_file("nowhere/at all")
+    assert "nowhere/at all" in str(ran(working, missing).output)
+
+
+def test_a_queue_that_nobody_holds_frees_its_port(home: Path) -> None:
+    queue = WorkQueue(0)
+    port = queue.port
+    queue.submit(Task("true"))
+    del queue
+    WorkQueue(port).delete()
+
+
+def test_nothing_is_left_of_functions_that_are_cancelled(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path.cwd() / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    tasks = [PythonTask(abs, -1) for _ in range(2)]
+    for task in tasks:
+        queue.submit(task)
+    assert queue.cancel_by_taskid(tasks[0].id) is tasks[0]
+    queue.delete()
+    assert list(place.iterdir()) == []
+    assert isinstance(tasks[0].output, wq.PythonTaskNoResult)
 
 
 def test_workers_are_admitted_by_the_password(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

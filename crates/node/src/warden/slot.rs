@@ -296,12 +296,22 @@ impl<'a> Warden<'a> {
         match self.server.as_mut().map_or(Turn::Waits, Server::turn) {
             Turn::Waits => Ok(false),
             Turn::Broken => {
-                // One that is on its way out keeps the code of its own.
+                // Its socket closes a moment before it has ended; that is how it ended then, and not by us.
+                poll(
+                    &mut [PollFd::new(&self.signals, PollFlags::IN)],
+                    Some(&LAST_WORDS),
+                )
+                .or_else(|error| match error {
+                    Errno::INTR => Ok(0),
+                    error => Err(error),
+                })?;
+                leader.count_all()?;
+                let by_itself = leader.ended.is_some();
                 self.end_survivors(Some(leader))?;
-                if let Some((code @ Err(KILLED), _)) = &mut leader.ended {
-                    *code = Ok(UNANSWERED);
+                match &mut leader.ended {
+                    Some((code, _)) if !by_itself => *code = Ok(UNANSWERED),
+                    Some(_) | None => leader.answer_nothing(),
                 }
-                leader.answer_nothing();
                 Ok(true)
             }
             Turn::Answered { code, stays, used } => {
@@ -543,8 +553,11 @@ impl Leader {
 /// exceeds its limit by 1 GB.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How a program ends that this process kills.
-const KILLED: i32 = Signal::KILL.as_raw();
+/// How long a server that has closed its socket has to end by itself.
+const LAST_WORDS: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
 
 /// How long a server without calls stays: longer than a program that calls it thinks, shorter than somebody else misses
 /// its memory.

@@ -24,12 +24,12 @@ import cloudpickle
 
 from . import _binary
 from ._core import MusterError, Outcome
+from ._queue import Queue
 from ._task import sentence, template
 
 if TYPE_CHECKING:
     from ._amounts import Seconds, Size
     from ._core import Template
-    from ._queue import Queue
 
 Value = TypeVar("Value")
 
@@ -108,7 +108,7 @@ class Executor(concurrent.futures.Executor):
         if local:
             # What this process can import and start, its children can.
             variables.setdefault("MUSTER_BIN", _binary.find())
-            variables.setdefault("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+            variables.setdefault("PYTHONPATH", os.pathsep.join(os.path.abspath(path) for path in sys.path))
         variables["MUSTER_EXECUTOR"] = uuid.uuid4().hex
         self._template: Template = template(
             server=runner(interpreter),
@@ -128,18 +128,18 @@ class Executor(concurrent.futures.Executor):
         self._own = queue is None
         self._interpreter = interpreter
         self._queue: Queue = _federation(workers) if queue is None else queue
-        self._lock = threading.Lock()
+        #: Held again by callbacks of futures that are cancelled.
+        self._lock = threading.RLock()
         self._closing = False
-        self._calls: dict[int, _Future] = {}
+        #: Calls that are not done.
+        self._pending: set[_Future] = set()
         #: Where long answers go until they are read.
         self._answers = tempfile.TemporaryDirectory(prefix="muster-answers-")
         self._numbers = itertools.count()
         #: Calls that wait for the version at the workers to be known; ``None`` once it is.
         self._held: list[tuple[_Future, list[str], list[Any]]] | None = []
-        self._idle = threading.Condition(self._lock)
-        self._greeting: int | None = self._hand_over([_VERSION], [], self._greeted)
-        self._thread = threading.Thread(target=self._collect, name="muster-executor", daemon=True)
-        self._thread.start()
+        self._greeting: int | None = None
+        self._greeting = self._post([_VERSION], [], self._greeted)
         _executors.add(self)
 
     # -- what executors have
@@ -159,11 +159,11 @@ class Executor(concurrent.futures.Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
         words, files = call(function, args, kwargs)
         future = _Future(self)
-        if self._held is not None:
-            with self._lock:
-                if self._held is not None:
-                    self._held.append((future, words, files))
-                    return future
+        with self._lock:
+            self._pending.add(future)
+            if self._held is not None:
+                self._held.append((future, words, files))
+                return future
         self._send(future, words, files)
         return future
 
@@ -193,15 +193,13 @@ class Executor(concurrent.futures.Executor):
         """Takes no more calls; waits for those that there are, unless told not to, or cancels them."""
         with self._lock:
             self._closing = True
-            if cancel_futures:
-                futures = list(self._calls.values()) + [held[0] for held in self._held or []]
-            self._idle.notify_all()
+            pending = list(self._pending)
         if cancel_futures:
-            for future in futures:
+            for future in pending:
                 future.cancel()
         if wait:
-            self._thread.join()
-            self._end()
+            concurrent.futures.wait(pending)
+        self._end_if_done()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         # Whoever presses Ctrl-C does not want to wait for the rest.
@@ -209,94 +207,81 @@ class Executor(concurrent.futures.Executor):
 
     # -- how
 
+    def _post(self, words: list[str], files: list[Any], told: Callable[[Any], None]) -> int:
+        place = f"{self._answers.name}/{next(self._numbers)}"
+        body = (words, files, [(ANSWER, place, False, "always")])
+        return self._queue._mailbox.post(told, self._template, body)
+
     def _send(self, future: _Future, words: list[str], files: list[Any]) -> None:
         if future.cancelled():
             return
-        with self._lock:
-            number = self._hand_over(words, files, self._arrived)
-            future.number = number
-            self._calls[number] = future
-            if len(self._calls) == 1:
-                self._idle.notify_all()
+        try:
+            future.number = self._post(words, files, functools.partial(self._arrived, future))
+        except BaseException:
+            self._forget(future)
+            raise
+        if future.cancelled():
+            self._cancel(future.number)
 
-    def _hand_over(self, words: list[str], files: list[Any], arrived: Callable[[Outcome], None]) -> int:
-        place = f"{self._answers.name}/{next(self._numbers)}"
-        return self._queue._hand_over(self._template, words, (files, [(ANSWER, place, False, "always")]), arrived)
-
-    def _greeted(self, outcome: Outcome) -> None:
+    def _greeted(self, what: Outcome | MusterError) -> None:
         """The version at the workers is known: what has waited for it goes, or fails."""
         self._greeting = None
+        problem: Exception | None = None
         try:
-            kind, value, _ = answer(outcome, self._interpreter)
-            problem: Exception | None = wrong_version(value) if kind == "version" else None
+            kind, value, _ = answer(what, self._interpreter)
+            if kind == "version":
+                problem = wrong_version(value)
         except Exception as error:
             problem = error
         while True:
             with self._lock:
-                held = self._held or []
+                held, self._held = self._held, []
                 if not held:
                     # From now on each call goes by itself; the process that runs it checks the version again.
                     self._held = None
-                    self._idle.notify_all()
                     return
-                self._held = []
             for future, words, files in held:
-                if problem is None:
+                try:
+                    if problem is not None:
+                        raise problem
                     self._send(future, words, files)
-                elif future.set_running_or_notify_cancel():
-                    future.set_exception(problem)
+                except Exception as error:
+                    self._settle(future, error=error)
 
-    def _arrived(self, outcome: Outcome) -> None:
-        with self._lock:
-            future = self._calls.pop(outcome.number, None)
-        if future is None or not future.set_running_or_notify_cancel():
-            return
+    def _arrived(self, future: _Future, what: Outcome | MusterError) -> None:
         try:
-            kind, value, text = answer(outcome, self._interpreter)
-        except Exception as error:
-            future.set_exception(error)
-            return
-        if kind == "value":
-            future.set_result(value)
-        elif kind == "raised":
+            kind, value, text = answer(what, self._interpreter)
+            if kind == "value":
+                return self._settle(future, value)
+            if kind == "version":
+                raise wrong_version(value)
+            if not isinstance(value, BaseException):
+                raise RuntimeError(f"an exception that cannot be made again: {value!r}")
             value.__cause__ = RemoteError(text)
-            future.set_exception(value)
-        else:
-            future.set_exception(wrong_version(value))
+            self._settle(future, error=value)
+        except Exception as error:
+            self._settle(future, error=error)
 
-    def _collect(self) -> None:
-        """Takes outcomes while there are calls, so that futures are done although nobody waits at the queue."""
-        while True:
-            with self._lock:
-                while not self._calls and self._held is None and not self._closing:
-                    self._idle.wait()
-                if self._closing and not self._calls and not self._waiting():
-                    break
-            try:
-                self._queue._attend(0.05)
-            except MusterError as error:
-                self._broken(error)
-                break
-        self._end()
-
-    def _waiting(self) -> bool:
-        """Whether calls wait for the version at the workers."""
-        return any(not future.cancelled() for future, _, _ in self._held or [])
-
-    def _broken(self, error: MusterError) -> None:
-        """Nothing more comes."""
+    def _settle(self, future: _Future, value: Any = None, error: BaseException | None = None) -> None:
         with self._lock:
-            self._closing = True
-            futures = list(self._calls.values()) + [held[0] for held in self._held or []]
-            self._calls.clear()
-            self._held = None
-        for future in futures:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(WorkerCrashed(str(error)))
+            is_wanted = not future.cancelled() and future.set_running_or_notify_cancel()
+        if is_wanted and error is not None:
+            future.set_exception(error)
+        elif is_wanted:
+            future.set_result(value)
+        self._forget(future)
 
-    def _end(self) -> None:
-        _executors.discard(self)
+    def _forget(self, future: _Future) -> None:
         with self._lock:
+            self._pending.discard(future)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        """After a shutdown, when all calls are done: the federation and the directory of answers."""
+        with self._lock:
+            if not self._closing or self._pending or self not in _executors:
+                return
+            _executors.discard(self)
             greeting, self._greeting = self._greeting, None
         if greeting is not None:
             # Nobody waits for the answer, which comes only if there is a worker.
@@ -306,8 +291,6 @@ class Executor(concurrent.futures.Executor):
         self._answers.cleanup()
 
     def _cancel(self, number: int) -> None:
-        with self._lock:
-            self._calls.pop(number, None)
         try:
             self._queue._core.cancel([number])
         except MusterError:
@@ -324,11 +307,16 @@ class _Future(concurrent.futures.Future):  # type: ignore[type-arg]
         self.number: int | None = None
 
     def cancel(self) -> bool:
-        if not super().cancel():
-            return False
+        with self._executor._lock:
+            if self.cancelled():
+                return True
+            if not super().cancel():
+                return False
+            # Those who wait for it hear of it.
+            self.set_running_or_notify_cancel()
         if self.number is not None:
-            number, self.number = self.number, None
-            self._executor._cancel(number)
+            self._executor._cancel(self.number)
+        self._executor._forget(self)
         return True
 
 
@@ -431,11 +419,13 @@ def wrong_version(theirs: str) -> WrongPython:
     )
 
 
-def answer(outcome: Outcome, interpreter: str) -> tuple[str, Any, str]:
+def answer(outcome: Outcome | MusterError, interpreter: str) -> tuple[str, Any, str]:
     """What a call's process answered.
 
     :raises WorkerCrashed: if it did not.
     """
+    if isinstance(outcome, MusterError):
+        raise WorkerCrashed(str(outcome))
     if outcome.kind == "done":
         path = {name: path for name, path, _ in outcome.outputs}.get(ANSWER)
         data = outcome.stdout

@@ -84,13 +84,13 @@ def _below(directory: str, name: str) -> list[tuple[str | bytes, str, str]]:
     small: list[tuple[str, str]] = []
     if len(paths) > _FILES_ALONE_MAX:
         small = [(path, below) for path, below in paths if os.path.getsize(path) <= _SMALL_BYTES]
-    packed = {below for _, below in small}
-    files = [(path, f"{name}/{below}", "auto") for path, below in paths if below not in packed]
+    together = {below for _, below in small}
+    files = [(path, f"{name}/{below}", "auto") for path, below in paths if below not in together]
     # Directories without files travel in an archive as well: there is no other way to name them.
-    return [(_packed(small, empty), name, "archive"), *files] if small or empty else [*files]
+    return [(packed(small, empty), name, "archive"), *files] if small or empty else [*files]
 
 
-def _packed(paths: list[tuple[str, str]], empty: list[str]) -> bytes:
+def packed(paths: list[tuple[str, str]], empty: list[str]) -> bytes:
     """An archive that is the same for the same files."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -6,21 +6,19 @@ import atexit
 import json
 import os
 import subprocess
-import threading
 import time
 import weakref
-from collections import deque
-from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, AsyncIterator, Iterable, Iterator, Sequence
 
 from . import _binary, _files, _places
 from ._core import Core, MusterError
+from ._mailbox import Mailbox
 from ._stats import Stats
 from ._task import Result, Task
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ._core import Outcome, Template
     from ._map import Ensemble
 
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()
@@ -69,17 +67,12 @@ class Queue:
     def _begin(self, core: Core, keeps: bool) -> None:
         self._core = core
         self._keeps = keeps
-        self._tasks: dict[int, Task] = {}
-        #: Calls of executors, which never come out of :meth:`wait`, and what is told their outcomes.
-        self._calls: dict[int, Callable[[Outcome], None]] = {}
-        #: Outcomes that came before it was noted here whose they are.
-        self._early: dict[int, Outcome] = {}
-        self._done: deque[Result] = deque()
-        self._lock = threading.Lock()
-        self._arrived = threading.Condition(self._lock)
-        self._taking = False
-        self._closed = False
         self._local = False
+        self._mailbox = Mailbox(core, keeps)
+        # The threads do not hold the queue, so it ends when nobody does.
+        self._end = weakref.finalize(self, _close, core, not keeps)
+        # At the end of the program by what is registered below, whose place among others is known.
+        self._end.atexit = False
         _queues.add(self)
 
     # -- putting tasks in
@@ -99,30 +92,8 @@ class Queue:
             raise ValueError(f"{task!r} has been submitted and has not come back")
         inputs = _files.staged(task.inputs) if task.inputs else []
         outputs = task._landings(os.getcwd()) if task.outputs else []
-        note = json.dumps({"tag": task.tag, "command": task.command}, default=str) if self._keeps else None
-        task.result = None
-        number = self._core.submit(task._template(), task.words, (inputs, outputs), note)
-        with self._lock:
-            task.id = number
-            early = self._early.pop(number, None)
-            if early is None:
-                self._tasks[number] = task
-            else:
-                self._end(task, early)
+        self._mailbox.post(task, task._template(), (task.words, inputs, outputs))
         return task
-
-    def _hand_over(
-        self, template: Template, words: Sequence[str], files: Any, arrived: Callable[[Outcome], None]
-    ) -> int:
-        """Submits a call, whose outcome is told to ``arrived``, by any thread that waits; returns its number."""
-        number = self._core.submit(template, words, files)
-        with self._lock:
-            early = self._early.pop(number, None)
-            if early is None:
-                self._calls[number] = arrived
-        if early is not None:
-            arrived(early)
-        return number
 
     def submit_all(self, tasks: Iterable[Task]) -> list[Task]:
         """Submits tasks; they are durable when it returns."""
@@ -141,138 +112,57 @@ class Queue:
 
         ``wait(0)`` looks and does not wait. Ctrl-C ends the wait at once.
         """
-        return self._wait(None, timeout)
+        return self._mailbox.wait(None, timeout)
 
     def wait_for(self, task: Task, timeout: float | None = None) -> Result | None:
-        """Waits for the result of one task; other results stay for others."""
-        if task.result is not None:
-            return task.result
-        return self._wait({task.id} if task.id is not None else set(), timeout)
+        """Waits for the result of one task; other results stay for others. It may be asked for again.
+
+        :raises ValueError: if the task has not been submitted.
+        """
+        if task.id is None:
+            raise ValueError(f"{task!r} has not been submitted")
+        return self._mailbox.wait({task.id}, timeout) or task.result
 
     def as_completed(
         self, tasks: Iterable[Task] | None = None, timeout: float | None = None
     ) -> Iterator[Result]:
-        """Yields results as they come: those of ``tasks``, or of all there are.
+        """Yields results as they come: those of ``tasks``, also if somebody has had them, or of all there are.
 
         :raises TimeoutError: if they are not all there after ``timeout`` seconds.
         """
         until = None if timeout is None else time.monotonic() + timeout
-        wanted = None if tasks is None else {task.id for task in tasks if task.id is not None}
-        while wanted is None or wanted:
+        given = None if tasks is None else {task.id: task for task in tasks if task.id is not None}
+        while given is None or given:
             left = None if until is None else max(0.0, until - time.monotonic())
-            result = self._wait(wanted, left)
+            result = self._mailbox.wait(given, left)
             if result is None:
-                if self.empty() or (wanted is not None and not self._any_open(wanted)):
-                    return
-                raise TimeoutError("not all tasks have come back")
-            if wanted is not None:
-                wanted.discard(result.id)
+                break
+            if given is not None:
+                given.pop(result.id, None)
             yield result
-
-    def _any_open(self, wanted: set[int]) -> bool:
-        with self._lock:
-            return any(number in self._tasks for number in wanted) or any(r.id in wanted for r in self._done)
-
-    def _wait(self, wanted: set[int] | None, timeout: float | None) -> Result | None:
-        until = None if timeout is None else time.monotonic() + max(0.0, timeout)
-        while True:
-            with self._lock:
-                result = self._pick(wanted)
-                if result is not None:
-                    return result
-                if self._open() <= 0 and not self._taking:
-                    return None
-                taker = not self._taking
-                self._taking = True
-                if not taker:
-                    left = 0.05 if until is None else min(0.05, until - time.monotonic())
-                    if left > 0:
-                        self._arrived.wait(left)
-            if taker:
-                self._take(until)
-            with self._lock:
-                result = self._pick(wanted)
-                if result is not None or (until is not None and time.monotonic() >= until):
-                    return result
-
-    def _take(self, until: float | None) -> None:
-        """Takes what has come, for whoever waits."""
-        taken: list[Outcome] = []
-        called: list[tuple[Callable[[Outcome], None], Outcome]] = []
-        try:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            # What another life of the project is to find again is not taken before it is wanted.
-            taken = self._core.take(left, 1 if self._keeps else 256)
-        finally:
-            with self._lock:
-                self._taking = False
-                for outcome in taken:
-                    call = self._calls.pop(outcome.number, None)
-                    if call is not None:
-                        called.append((call, outcome))
-                    else:
-                        self._sort(outcome)
-                self._arrived.notify_all()
-        for call, outcome in called:
-            call(outcome)
-
-    def _sort(self, outcome: Outcome) -> None:
-        """Finds the task of an outcome."""
-        task = self._tasks.pop(outcome.number, None)
-        if task is None and outcome.submitted_ms:
-            # Of this life, and being submitted by another thread.
-            self._early[outcome.number] = outcome
-            return
-        if task is None and outcome.note is not None:
-            task = _again(outcome.note)
-            task.id = outcome.number
-        self._end(task, outcome)
-
-    def _end(self, task: Task | None, outcome: Outcome) -> None:
-        result = Result(task, outcome)
-        if task is not None:
-            task.result = result
-        self._done.append(result)
-        self._arrived.notify_all()
-
-    def _attend(self, timeout: float) -> None:
-        """Has calls told their outcomes, for at most so long."""
-        until = time.monotonic() + timeout
-        with self._lock:
-            taker = not self._taking
-            self._taking = True
-            if not taker:
-                self._arrived.wait(timeout)
-        if taker:
-            self._take(until)
-
-    def _open(self) -> int:
-        """Tasks without a result here, without the calls of executors."""
-        return self._core.counts()[0] - len(self._calls)
-
-    def _pick(self, wanted: set[int] | None) -> Result | None:
-        if wanted is None:
-            return self._done.popleft() if self._done else None
-        for result in self._done:
-            if result.id in wanted:
-                self._done.remove(result)
-                return result
-        return None
+        had = [task for task in (given or {}).values() if task.result is not None]
+        yield from (task.result for task in had if task.result is not None)
+        if len(had) < (len(self) if given is None else len(given)):
+            raise TimeoutError("not all tasks have come back")
 
     async def wait_async(self, timeout: float | None = None) -> Result | None:
         """As :meth:`wait`, for ``asyncio``: other coroutines go on meanwhile."""
         import asyncio
 
         loop = asyncio.get_running_loop()
-        until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            # Short waits, so that a cancelled coroutine leaves no thread behind that takes a result.
-            left = 0.2 if until is None else min(0.2, max(0.0, until - time.monotonic()))
-            result = await loop.run_in_executor(None, self._wait, None, left)
-            if result is not None or self.empty():
-                return result
-            if until is not None and time.monotonic() >= until:
-                return None
+        until = None if timeout is None else loop.time() + timeout
+        bell = asyncio.Event()
+        with self._mailbox.ringing(lambda: loop.call_soon_threadsafe(bell.set)):
+            while True:
+                bell.clear()
+                # Whoever is cancelled while it waits has taken nothing.
+                result, is_open = self._mailbox.look(None)
+                if result is not None or not is_open:
+                    return result
+                try:
+                    await asyncio.wait_for(bell.wait(), None if until is None else until - loop.time())
+                except asyncio.TimeoutError:
+                    return None
 
     async def __aiter__(self) -> AsyncIterator[Result]:
         while True:
@@ -300,21 +190,18 @@ class Queue:
 
         Each still comes back, with the status ``cancelled``.
         """
-        with self._lock:
-            if tasks:
-                numbers = [task.id for task in tasks if task.id is not None and task.result is None]
-            else:
-                numbers = [n for n, task in self._tasks.items() if tag is None or task.tag == tag]
+        if tasks:
+            numbers = [task.id for task in tasks if task.id is not None and task.result is None]
+        else:
+            numbers = [n for n, task in list(self._mailbox.tasks.items()) if tag is None or task.tag == tag]
         return self._core.cancel(numbers) if numbers else 0
 
     def empty(self) -> bool:
         """Whether every task has come back."""
-        with self._lock:
-            return not self._done and self._open() <= 0
+        return len(self._mailbox) == 0
 
     def __len__(self) -> int:
-        with self._lock:
-            return max(0, self._open()) + len(self._done)
+        return len(self._mailbox)
 
     @property
     def is_local(self) -> bool:
@@ -345,10 +232,9 @@ class Queue:
 
     def close(self) -> None:
         """Ends the queue. Tasks of a project stay for the next; others are given up."""
-        if not self._closed:
-            self._closed = True
-            _queues.discard(self)
-            self._core.close(not self._keeps)
+        # At the end of a program a finalizer can be taken back, but does nothing any more.
+        if self._end.detach() is not None:
+            _close(self._core, not self._keeps)
 
     def __enter__(self) -> Any:
         return self
@@ -404,13 +290,6 @@ def _find(project: str, keys: str, catalog: list[str]) -> str:
     return address.replace("0.0.0.0:", "127.0.0.1:")
 
 
-def _again(note: str) -> Task:
-    """A task of an earlier life, as far as it is remembered."""
-    kept = json.loads(note)
-    task = Task(kept["command"], tag=kept["tag"])
-    return task
-
-
 def _name(project: str) -> str:
     if not isinstance(project, str):
         raise TypeError(f"project is a text, not {type(project).__name__}")
@@ -423,11 +302,15 @@ def _name(project: str) -> str:
     return project
 
 
+def _close(core: Core, kill: bool) -> None:
+    try:
+        core.close(kill)
+    except (MusterError, OSError):
+        # Nobody can act on it.
+        pass
+
+
 @atexit.register
 def _close_all() -> None:
     for queue in list(_queues):
-        try:
-            queue.close()
-        except (MusterError, OSError):
-            # Nothing of an ending program can act on it.
-            pass
+        queue.close()

@@ -183,6 +183,11 @@ class Result:
         return self.task.tag if self.task is not None else None
 
     @property
+    def task_number(self) -> int:
+        """The master's number of the task; 0 if it never had it."""
+        return self._outcome.task
+
+    @property
     def site(self) -> str:
         """The site where it ran."""
         return self._outcome.site

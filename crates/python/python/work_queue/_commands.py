@@ -147,11 +147,19 @@ def _until_told(made: Factory, patience: float | None) -> None:
         with made:
             busy = time.monotonic()
             while patience is None or time.monotonic() - busy < patience:
-                if patience is not None and made._tasks() > 0:
+                if patience is not None and _has_tasks(made):
                     busy = time.monotonic()
                 made._ending.wait(1.0)
     except KeyboardInterrupt:
         pass
+
+
+def _has_tasks(made: Factory) -> bool:
+    try:
+        return made._tasks() > 0
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        # There is no manager.
+        return False
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:

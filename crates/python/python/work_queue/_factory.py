@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from muster import _binary, _places
+from muster._core import MusterError
 
 from . import _passwords
 from ._refusals import refuse, tell
@@ -76,7 +77,7 @@ class Factory:
         self._manager = manager
         self._address = manager_host_port
         self._log_file = log_file
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def __getattr__(self, name: str) -> Any:
         options = self.__dict__.get("_options", {})
@@ -144,42 +145,62 @@ class Factory:
         """The thread that starts workers; they end with it, and so with this process."""
         made = 0
         while not self._ending.is_set():
-            self._workers = [worker for worker in self._workers if worker.poll() is None]
-            wanted = self._wanted()
-            for _ in range(min(wanted - len(self._workers), int(self.workers_per_cycle or wanted))):
-                made += 1
-                self._workers.append(self._start(made))
-            for worker in self._workers[wanted:]:
-                worker.send_signal(signal.SIGTERM)
+            self._workers = {name: worker for name, worker in self._workers.items() if worker.poll() is None}
+            try:
+                wanted = self._wanted()
+                for _ in range(min(wanted - len(self._workers), int(self.workers_per_cycle or wanted))):
+                    made += 1
+                    self._workers[f"factory-{made}"] = self._start(made)
+                surplus = len(self._workers) - wanted
+                for name in [name for name in self._idle() if surplus > 0][: max(0, surplus)]:
+                    self._workers[name].send_signal(signal.SIGTERM)
+            except (OSError, ValueError, KeyError, MusterError, subprocess.SubprocessError) as error:
+                # The manager is not there yet, or not any more.
+                self._log.write(f"factory: {error}\n".encode())
+                self._log.flush()
             started.set()
             self._ending.wait(_PERIOD)
-        started.set()
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.send_signal(signal.SIGTERM)
-        for worker in self._workers:
+        for worker in self._workers.values():
             try:
                 worker.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-        self._workers = []
+        self._workers = {}
+
+    def _idle(self) -> list[str]:
+        """Workers of ours that have nothing to do, so that none is ended with a task."""
+        links = self._status()["links"]
+        return [link["peer"] for link in links if link["peer"] in self._workers and not link["leased"]]
 
     def _wanted(self) -> int:
         least, most = int(self.min_workers or 0), int(self.max_workers or 0)
         return max(least, min(most, self._tasks()))
 
     def _tasks(self) -> int:
-        """Tasks that there are for workers; without a manager in this process, as many as can be asked for."""
+        """Tasks that there are for workers."""
         if self._manager is not None:
             return len(self._manager._flying)
+        tasks = self._status()["tasks"]
+        return int(tasks["waiting"]) + int(tasks["leased"])
+
+    def _status(self) -> dict[str, Any]:
+        """How things stand at the manager.
+
+        :raises ValueError: if it cannot be asked.
+        """
+        told: dict[str, Any]
+        if self._manager is not None:
+            told = json.loads(self._manager._queue._core.status())
+            return told
         words = [_binary.find(), "status", "--json", "--keys", self._keys(), *self._master()]
-        try:
-            told = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-            tasks = json.loads(told.stdout)["tasks"]
-            return int(tasks["waiting"]) + int(tasks["leased"])
-        except (subprocess.TimeoutExpired, ValueError, KeyError):
-            # There is no manager yet, or not any more.
-            return 0
+        asked = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+        if asked.returncode != 0:
+            raise ValueError(asked.stderr.strip())
+        told = json.loads(asked.stdout)
+        return told
 
     def _keys(self) -> str:
         if self._manager is not None:

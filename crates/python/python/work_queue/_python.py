@@ -43,6 +43,14 @@ class PythonTask(Task):
         """Refused: it is a function."""
         raise refuse("specify_command of a PythonTask", "it is a function; use a Task")
 
+    def specify_file_command(self, cmd: str, remote_name: str, *others: Any, **more: Any) -> bool:
+        """Refused: a function runs in a process that is there already; let it run the command."""
+        raise refuse("a file command of a PythonTask", "let the function run the command")
+
+    def specify_url(self, url: str, remote_name: str, *others: Any, **more: Any) -> bool:
+        """Refused, as :meth:`specify_file_command`."""
+        raise refuse("a URL of a PythonTask", "let the function fetch it")
+
     @property
     def output(self) -> Any:
         """What the function returned or raised, or :class:`PythonTaskNoResult`; ``None`` before it has come back."""
@@ -51,14 +59,16 @@ class PythonTask(Task):
     @property
     def std_output(self) -> str | None:
         """What the function printed."""
-        return None if self._outcome is None else self._outcome.stderr.decode(errors="replace")
+        return self._written() if self._outcome is None else self._outcome.stderr.decode(errors="replace")
 
     def _reset(self) -> None:
         super()._reset()
         self._value = None
 
     def _server(self, queue: Any) -> tuple[str, ...]:
-        return _executor.runner(_interpreter())
+        unset = [word for name, value in self._env.items() if value is None for word in ("-u", name)]
+        start = _executor.runner(_interpreter())
+        return ("/usr/bin/env", *unset, *start) if unset else start
 
     def _words(self) -> list[str]:
         func, args, kwargs = self._call
@@ -73,9 +83,9 @@ class PythonTask(Task):
         os.close(handle)
         return [(_executor.ANSWER, self._place, False, "always"), *super()._landings()]
 
-    def _never(self, result: int) -> None:
-        super()._never(result)
-        self._value = PythonTaskNoResult()
+    def _never(self, result: int, why: str | None = None) -> None:
+        super()._never(result, why)
+        self._value = PythonTaskNoResult(why or "it was not run")
         self._forget()
 
     def _end(self, outcome: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import sys
 import time
@@ -97,8 +98,12 @@ class WorkQueue:
         self._numbers: dict[int, int] = {}
         #: Whether any task has had an end time.
         self._timed = False
-        self._done: deque[Task] = deque()
-        self._held: dict[str, deque[Task]] = {}
+        #: Tasks that have come back and that nobody has waited for, by their numbers.
+        self._done: dict[int, Task] = {}
+        #: Outcomes, put here by a thread of the queue; a task is settled by whoever waits.
+        self._inbox: deque[tuple[Task, int, Any]] = deque()
+        #: By category, what waits here until others of it have come back.
+        self._held: dict[str, deque[tuple[Task, Any]]] = {}
         self._next_id = 1
         self._algorithm = wq.WORK_QUEUE_SCHEDULE_UNSET
         self._fast_abort: dict[str | None, float] = {}
@@ -367,60 +372,75 @@ class WorkQueue:
             raise TypeError(f"submit takes a Task, not {type(task).__name__}")
         if task._state in (wq.WORK_QUEUE_TASK_READY, wq.WORK_QUEUE_TASK_RUNNING) or task._id in self._flying:
             raise ValueError(f"task {task.id} has been submitted and has not come back")
+        # Whatever is wrong with it is found before anything is changed.
+        order = task._order(self)
+        allocated = task._allocated
         task._reset()
+        task._allocated = allocated
         task._id = self._next_id
         self._next_id += 1
         task._state = wq.WORK_QUEUE_TASK_READY
         task._submitted_us = round(time.time() * 1e6)
         self._timed = self._timed or task._end_time is not None
+        is_full = self._is_full(task.category)
+        self._flying[task._id] = task
+        if is_full:
+            self._held.setdefault(task.category, deque()).append((task, order))
+        else:
+            self._send(task, order)
         self._count(task, "tasks_submitted")
         self._log(task, "WAITING", task.category)
-        if self._is_full(task.category):
-            self._held.setdefault(task.category, deque()).append(task)
-            self._flying[task._id] = task
-        else:
-            self._send(task)
         return task._id
 
-    def _send(self, task: Task) -> None:
-        self._flying[task._id] = task
-        template, words, files = task._order(self)
+    def _send(self, task: Task, order: Any) -> None:
+        template, words, files = order
+        inbox, number = self._inbox, task._id
+
+        def told(what: Any) -> None:
+            # By another thread, and without the queue, which ends when nobody holds it.
+            inbox.append((task, number, what))
+
         try:
             if task._missing is not None:
                 raise FileNotFoundError(task._missing)
-            number = self._queue._hand_over(template, words, files, lambda outcome: self._arrived(task, outcome))
-        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            self._numbers[number] = self._queue._mailbox.post(told, template, (words, *files))
+        except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
             # There, an input that is missing is a result and no exception.
-            self._flying.pop(task._id, None)
-            task._never(wq.WORK_QUEUE_RESULT_INPUT_MISSING)
-            self._finish(task)
-            return
+            told(error)
         except BaseException:
-            self._flying.pop(task._id, None)
+            self._flying.pop(number, None)
             task._reset()
             raise
-        self._numbers[task._id] = number
 
     def _is_full(self, category: str) -> bool:
         most = self._concurrent.get(category, -1)
         return most >= 0 and self._with_master(category) >= most
 
     def _with_master(self, category: str) -> int:
-        held = {task._id for task in self._held.get(category, ())}
-        return sum(task.category == category and task._id not in held for task in self._flying.values())
+        held = len(self._held.get(category, ()))
+        return sum(task.category == category for task in self._flying.values()) - held
 
     def _release(self, category: str) -> None:
         held = self._held.get(category)
         while held and not self._is_full(category):
-            self._send(held.popleft())
+            self._send(*held.popleft())
 
-    def _arrived(self, task: Task, outcome: Any) -> None:
-        if self._flying.pop(task._id, None) is not task:
-            # It was cancelled, and is not waited for.
-            return
-        self._numbers.pop(task._id, None)
-        task._end(outcome)
-        self._finish(task)
+    def _settle(self) -> None:
+        """Brings the tasks back whose outcomes have come. An interruption leaves what is not yet done for the next."""
+        while self._inbox:
+            task, number, what = self._inbox[0]
+            if isinstance(what, MusterError):
+                if self._done:
+                    return
+                raise what
+            # One that was cancelled is not waited for; one that was submitted again has another number.
+            if self._flying.get(number) is task:
+                if isinstance(what, OSError):
+                    task._never(wq.WORK_QUEUE_RESULT_INPUT_MISSING, f"an input is missing: {what}\n")
+                else:
+                    task._end(what)
+                self._finish(task)
+            self._inbox.popleft()
 
     def _expire(self) -> float:
         """Brings tasks back whose end time has come before they ended; seconds until the next does."""
@@ -429,16 +449,17 @@ class WorkQueue:
             if task._end_time is None:
                 continue
             if task._end_time > now:
-                left = min(left, task._end_time - now)
-            elif self.cancel_by_taskid(task._id) is task:
-                self._count(task, "tasks_cancelled", -1)
+                left = min(left, max(0.001, task._end_time - now))
+            elif self._withdraw(task._id) is task:
                 task._never(wq.WORK_QUEUE_RESULT_TASK_TIMEOUT)
                 self._finish(task)
         return left
 
     def _finish(self, task: Task) -> None:
+        self._done[task._id] = task
+        self._numbers.pop(task._id, None)
+        self._flying.pop(task._id, None)
         self._log(task, "RETRIEVED", task.result_str)
-        self._done.append(task)
         if task.category in self._held:
             self._release(task.category)
 
@@ -454,24 +475,31 @@ class WorkQueue:
 
     def _wait(self, tag: str | None, timeout: float) -> Task | None:
         until = None if timeout is None or timeout < 0 else time.monotonic() + timeout
-        while True:
-            task = self._pick(tag)
-            if task is not None:
-                return task
-            if not any(tag is None or task.tag == tag for task in list(self._flying.values())):
-                return None
-            left = self._expire() if self._timed else 1.0
-            left = left if until is None else min(left, until - time.monotonic())
-            # A look at what is there, whatever the time.
-            self._queue._attend(max(0.0, left))
-            self._tell_logs()
-            if until is not None and time.monotonic() >= until:
-                return self._pick(tag)
+        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        with self._queue._mailbox.ringing(lambda: bell.put(None)):
+            while True:
+                self._settle()
+                left = self._expire() if self._timed else 1.0
+                task = self._pick(tag)
+                if task is not None:
+                    return task
+                if not any(tag is None or task.tag == tag for task in list(self._flying.values())):
+                    return None
+                if until is not None:
+                    left = min(left, until - time.monotonic())
+                    if left <= 0:
+                        return None
+                try:
+                    bell.get(timeout=left)
+                except queue.Empty:
+                    # One more look.
+                    pass
+                self._tell_logs()
 
     def _pick(self, tag: str | None) -> Task | None:
-        for task in self._done:
+        for number, task in self._done.items():
             if tag is None or task.tag == tag:
-                self._done.remove(task)
+                del self._done[number]
                 task._state = wq.WORK_QUEUE_TASK_DONE
                 self._count(task, "tasks_done")
                 if task.result != wq.WORK_QUEUE_RESULT_SUCCESS:
@@ -502,6 +530,18 @@ class WorkQueue:
 
     def cancel_by_taskid(self, taskid: int) -> Task | None:
         """Takes a task out of the queue, ended if it runs; returns it."""
+        task = self._withdraw(taskid)
+        if task is None:
+            return None
+        task._never(wq.WORK_QUEUE_RESULT_UNKNOWN)
+        task._state = wq.WORK_QUEUE_TASK_CANCELED
+        self._count(task, "tasks_cancelled")
+        self._log(task, "CANCELED", "")
+        self._release(task.category)
+        return task
+
+    def _withdraw(self, taskid: int) -> Task | None:
+        """Takes a task away from the master, or from those that are held back."""
         task = self._flying.pop(taskid, None)
         if task is None:
             return None
@@ -509,11 +549,8 @@ class WorkQueue:
         if number is not None:
             self._queue._core.cancel([number])
         else:
-            self._held[task.category].remove(task)
-        task._state = wq.WORK_QUEUE_TASK_CANCELED
-        self._count(task, "tasks_cancelled")
-        self._log(task, "CANCELED", "")
-        self._release(task.category)
+            held = self._held[task.category]
+            self._held[task.category] = deque(item for item in held if item[0] is not task)
         return task
 
     def cancel_by_tasktag(self, tag: str) -> Task | None:
@@ -527,7 +564,7 @@ class WorkQueue:
 
     def task_state(self, taskid: int) -> int:
         """One of ``WORK_QUEUE_TASK_*``; those that have been waited for are not known any more."""
-        if any(task.id == taskid for task in self._done):
+        if taskid in self._done:
             return wq.WORK_QUEUE_TASK_RETRIEVED
         number = self._numbers.get(taskid)
         if number is None:
@@ -558,7 +595,7 @@ class WorkQueue:
         own = [task for task in self._flying.values() if task.category == category]
         running = sum(self.task_state(task.id) == wq.WORK_QUEUE_TASK_RUNNING for task in own)
         known.update(tasks_waiting=len(own) - running, tasks_running=running, tasks_on_workers=running)
-        known["tasks_with_results"] = sum(task.category == category for task in self._done)
+        known["tasks_with_results"] = sum(task.category == category for task in self._done.values())
         return Stats(known)
 
     def status(self, request: str) -> list[dict[str, Any]]:
@@ -681,6 +718,8 @@ class WorkQueue:
         _queues.discard(self)
         if self._shutdown:
             self.shutdown_workers(0)
+        for task in self._flying.values():
+            task._never(wq.WORK_QUEUE_RESULT_UNKNOWN)
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
         if self._stats_log is not None:

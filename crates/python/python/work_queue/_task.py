@@ -88,6 +88,9 @@ class Task:
         self._result = wq.WORK_QUEUE_RESULT_UNKNOWN
         self._return_status = -1
         self._submitted_us = 0
+        self._allocated: dict[str, float] = {}
+        #: What it says in place of a command that did not run.
+        self._std_output: str | None = None
 
     # -- what it is
 
@@ -110,9 +113,9 @@ class Task:
             raise ValueError(f"{algorithm!r} is none of WORK_QUEUE_SCHEDULE_*")
         self._algorithm = algorithm
 
-    def specify_tag(self, tag: str) -> None:
+    def specify_tag(self, tag: str | None) -> None:
         """A text by which you recognise the task."""
-        self._tag = str(tag)
+        self._tag = None if tag is None else str(tag)
 
     def specify_category(self, name: str) -> None:
         """Tasks of one category are alike."""
@@ -184,7 +187,7 @@ class Task:
             return self.specify_file(local_name, remote, type, flags, cache, failure_only)
         if recursive:
             return self.specify_file(local_name, remote, type, flags, cache)
-        self._before.append(f"mkdir -p {shlex.quote(remote)}")
+        self._inputs.append((_files.packed([], ["."]), remote, "archive"))
         return True
 
     def specify_buffer(
@@ -469,8 +472,8 @@ class Task:
 
     @property
     def resources_allocated(self) -> Resources:
-        """What it occupied: what was asked for; a whole worker if nothing was."""
-        return Resources(**self._resources)
+        """What it occupied, once it is submitted: what was asked for, within its category; one core if nothing was."""
+        return Resources(**self._allocated)
 
     @property
     def resources_measured(self) -> Resources:
@@ -521,13 +524,13 @@ class Task:
 
     def _written(self) -> str | None:
         if self._outcome is None:
-            return None
+            return self._std_output
         written: bytes = self._outcome.stdout + self._outcome.stderr
         return written.decode(errors="replace")
 
     def _order(self, queue: Any) -> tuple[Any, list[str], tuple[list[Any], list[Any]]]:
         """What the core takes: a template, words, and files."""
-        resources = queue._resources(self)
+        resources = self._allocated = queue._resources(self)
         made = template(
             env={name: value for name, value in self._env.items() if value is not None},
             cores=resources["cores"],
@@ -574,9 +577,9 @@ class Task:
             limits.append(max(1.0, math.ceil(self._end_time - time.time())))
         return min(limits, default=None)
 
-    def _never(self, result: int) -> None:
+    def _never(self, result: int, why: str | None = None) -> None:
         """It came back without having been run."""
-        self._result, self._return_status = result, -1
+        self._result, self._return_status, self._std_output = result, -1, why
 
     def _script(self) -> str:
         unset = [f"unset {shlex.quote(name)}" for name, value in self._env.items() if value is None]

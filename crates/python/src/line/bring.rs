@@ -9,7 +9,6 @@ use muster_proto::outcome::{Outcome, Ran, ReturnedFile, Stream, Verdict};
 use muster_proto::task::FileRef;
 
 use crate::outcome::{self, Brought, Known, Text};
-use crate::shared::Ended;
 use crate::spec::Landing;
 
 /// Brings files of outcomes.
@@ -34,7 +33,11 @@ impl Bringer {
     ///
     /// # Errors
     /// The master is gone for good.
-    pub async fn bring(&self, client: &Client, ours: Vec<Ours>) -> Result<Vec<Ended>, ClientError> {
+    pub async fn bring(
+        &self,
+        client: &Client,
+        ours: Vec<Ours>,
+    ) -> Result<Vec<outcome::Outcome>, ClientError> {
         let mut together = Wanted::new();
         let mut alone = Vec::with_capacity(ours.len());
         for ((_, landings), outcome) in &ours {
@@ -68,10 +71,7 @@ impl Bringer {
                     | ClientError::InputChanged { .. } => return Err(error),
                 }
             }
-            ended.push(Ended {
-                task: Some(outcome.task),
-                outcome: outcome::Outcome::of(known, &outcome, brought),
-            });
+            ended.push(outcome::Outcome::of(known, &outcome, brought));
         }
         Ok(ended)
     }

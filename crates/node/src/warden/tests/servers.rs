@@ -93,6 +93,7 @@ fn a_server_that_ends_without_an_answer_has_failed_and_is_followed_by_another() 
     for (crash, end) in [
         ("os._exit(0)", End::Exited(UNANSWERED)),
         ("os._exit(9)", End::Exited(9)),
+        ("os.kill(os.getpid(), 9)", End::Signalled(9)),
         ("os.kill(os.getpid(), 11)", End::Signalled(11)),
         (
             "link.close(); os.close(0); time.sleep(60)",
