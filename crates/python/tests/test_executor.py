@@ -206,7 +206,7 @@ def test_an_executor_can_be_made_by_a_call(executor: Executor) -> None:
 
 def test_what_nobody_waits_for_any_more_is_ended(home: Path) -> None:
     with Executor(workers=1) as executor:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(concurrent.futures.TimeoutError):
             list(executor.map(time.sleep, [1000, 1000], timeout=0.3))
         assert executor.submit(abs, -1).result(30) == 1
 

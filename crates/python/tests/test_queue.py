@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -125,8 +126,12 @@ def test_nothing_is_lost_by_who_is_interrupted_while_it_waits(federation: Federa
     class Interruption(Exception):
         pass
 
-    def interrupt(*_: object) -> None:
-        raise Interruption
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        # Only what is ours is interrupted, and not the sums of this test.
+        while frame is not None:
+            if frame.f_code.co_name == "wait" and "muster" in frame.f_code.co_filename:
+                raise Interruption
+            frame = frame.f_back
 
     count, seen, interruptions = 2000, 0, 0
     for number in range(count):
@@ -134,23 +139,16 @@ def test_nothing_is_lost_by_who_is_interrupted_while_it_waits(federation: Federa
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
     try:
-        while True:
+        while not federation.empty():
             try:
-                if federation.empty():
-                    break
                 seen += federation.wait(1) is not None
             except Interruption:
                 interruptions += 1
     finally:
-        while True:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGALRM, before)
-                break
-            except Interruption:
-                pass
-    # Between the end of wait() and the sum nobody can help.
-    assert interruptions > 20 and count - seen <= interruptions // 4
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    # In the last steps of a wait nobody can help; a batch that is lost is more.
+    assert interruptions > 20 and count - seen <= interruptions // 10
 
 
 def test_a_result_is_given_once(federation: Federation) -> None:
