@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Callable, Iterator
 
 import pytest
@@ -41,6 +44,30 @@ def until(what: str, true_yet: Callable[[], object], seconds: float = 20.0) -> N
         assert time.monotonic() < end, f"never: {what}"
         # A pause without a timer of the test's own: the next look is what ends the wait.
         os.sched_yield()
+
+
+class Interruption(Exception):
+    """What a signal raises in :func:`interrupting`."""
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Raises :class:`Interruption` every few milliseconds in whatever waits for a task, and nowhere else."""
+
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            package = Path(frame.f_code.co_filename).parent.name
+            if frame.f_code.co_name == "wait" and package in ("muster", "work_queue"):
+                raise Interruption
+            frame = frame.f_back
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def marked(mark: str) -> list[int]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import threading
 import time
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
 import muster
+from conftest import Interruption, interrupting
 from muster import Federation, Queue, Task
 
 
@@ -123,32 +122,16 @@ def test_some_are_waited_for_and_the_others_stay(federation: Federation) -> None
 
 
 def test_nothing_is_lost_by_who_is_interrupted_while_it_waits(federation: Federation) -> None:
-    class Interruption(Exception):
-        pass
-
-    def interrupt(_: int, frame: FrameType | None) -> None:
-        # Only what is ours is interrupted, and not the sums of this test.
-        while frame is not None:
-            if frame.f_code.co_name == "wait" and "muster" in frame.f_code.co_filename:
-                raise Interruption
-            frame = frame.f_back
-
     count, seen, interruptions = 2000, 0, 0
     for number in range(count):
         federation.submit(["/bin/true"], tag=number)
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
-    try:
+    with interrupting():
         while not federation.empty():
             try:
                 seen += federation.wait(1) is not None
             except Interruption:
                 interruptions += 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    # In the last steps of a wait nobody can help; a batch that is lost is more.
-    assert interruptions > 20 and count - seen <= interruptions // 10
+    assert interruptions > 20 and seen == count
 
 
 def test_a_result_is_given_once(federation: Federation) -> None:

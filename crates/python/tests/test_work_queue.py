@@ -16,7 +16,7 @@ from typing import Iterator
 import pytest
 
 import work_queue as wq
-from conftest import until
+from conftest import Interruption, interrupting, until
 from work_queue import Factory, PythonTask, Task, WorkQueue
 
 
@@ -39,6 +39,19 @@ def ran(queue: WorkQueue, task: Task) -> Task:
     back = queue.wait(20)
     assert back is task
     return task
+
+
+def test_nothing_is_lost_by_who_is_interrupted_while_it_waits(working: WorkQueue) -> None:
+    count, seen, interruptions = 1000, 0, 0
+    for _ in range(count):
+        working.submit(Task("true"))
+    with interrupting():
+        while not working.empty():
+            try:
+                seen += working.wait(1) is not None
+            except Interruption:
+                interruptions += 1
+    assert interruptions > 20 and seen == count
 
 
 def test_files_of_all_kinds_go_along_and_come_back(working: WorkQueue) -> None:

@@ -89,21 +89,31 @@ class Mailbox:
         if os.getpid() != self._pid:
             raise RuntimeError("this queue was made before a fork; a forked process makes its own")
         until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            number = self._seek(wanted, until)
+            if number is None:
+                return None
+            # Nothing comes between this and the hands of who waits: other threads have another look.
+            result = self.claim(number)
+            if result is not None:
+                return result
+
+    def _seek(self, wanted: Collection[int] | None, until: float | None) -> int | None:
         bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         with self.ringing(lambda: bell.put(None)):
             while True:
-                result, is_open = self.look(wanted)
+                number, is_open = self.look(wanted)
                 left = None if until is None else until - time.monotonic()
-                if result is not None or not is_open or (left is not None and left <= 0):
-                    return result
+                if number is not None or not is_open or (left is not None and left <= 0):
+                    return number
                 try:
                     bell.get(timeout=left)
                 except queue.Empty:
                     # One more look.
                     pass
 
-    def look(self, wanted: Collection[int] | None) -> tuple[Result | None, bool]:
-        """The same without waiting, and whether there is one to wait for."""
+    def look(self, wanted: Collection[int] | None) -> tuple[int | None, bool]:
+        """The number of the oldest result that can be claimed, and whether there is one to wait for."""
         with self._lock:
             if wanted is None:
                 number = next(iter(self._done), None)
@@ -112,12 +122,26 @@ class Mailbox:
                 number = next((number for number in self._done if number in wanted), None)
                 is_open = any(number in self.tasks for number in wanted)
             if number is not None:
-                if self._keeps:
-                    self._core.accept([self._done[number].task_number])
-                return self._done.pop(number), True
+                return number, True
             if is_open and self._failure is not None:
                 raise MusterError(str(self._failure))
             return None, is_open
+
+    def claim(self, number: int) -> Result | None:
+        """Takes a result out; ``None`` if somebody else has it."""
+        taken: list[Result] = []
+        try:
+            # One step, before and after which a signal may come.
+            taken.extend(map(self._done.pop, (number,)))
+            if self._keeps:
+                self._core.accept([taken[0].task_number])
+            return taken[0]
+        except KeyError:
+            return None
+        except BaseException:
+            for result in taken:
+                self._done[number] = result
+            raise
 
     @contextmanager
     def ringing(self, bell: Callable[[], object]) -> Iterator[None]:

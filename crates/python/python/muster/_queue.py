@@ -156,9 +156,14 @@ class Queue:
             while True:
                 bell.clear()
                 # Whoever is cancelled while it waits has taken nothing.
-                result, is_open = self._mailbox.look(None)
-                if result is not None or not is_open:
+                number, is_open = self._mailbox.look(None)
+                if number is not None:
+                    result = self._mailbox.claim(number)
+                    if result is None:
+                        continue
                     return result
+                if not is_open:
+                    return None
                 try:
                     await asyncio.wait_for(bell.wait(), None if until is None else until - loop.time())
                 except asyncio.TimeoutError:
