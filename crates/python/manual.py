@@ -79,14 +79,14 @@ def others_page(module: Any) -> str:
 
 
 def members(owner: type) -> list[tuple[str, Any]]:
-    """Public methods and properties that are the class's own, or of a base class of ours, in their order."""
+    """Public methods and properties: the class's own in their order, then those of its bases among ours."""
     found: dict[str, Any] = {}
-    for base in reversed(owner.__mro__):
+    for base in owner.__mro__:
         if base.__module__.split(".")[0] in ("muster", "work_queue"):
             for name, member in vars(base).items():
                 is_told = isinstance(member, (property, classmethod, staticmethod)) or inspect.isfunction(member)
                 if is_told and not name.startswith("_"):
-                    found[name] = member
+                    found.setdefault(name, member)
     return list(found.items())
 
 

@@ -96,7 +96,7 @@ def make(queue: WorkQueue, hierarchy: bool) -> Stats:
         direct = [link for link in links if link["role"] == "worker"]
         foremen = {site["foreman"]: site for site in status["sites"]}
         # A foreman counts what is below it at any depth, other foremen included.
-        below = sum(foremen[link["peer"]]["workers"] for link in links if link["peer"] in foremen)
+        below = sum(foremen[link["peer"]]["subordinates"] for link in links if link["peer"] in foremen)
         inner = len(foremen) - sum(link["role"] == "foreman" for link in links)
         connected = len(direct) + below - max(0, inner)
         busy = min(connected, tasks["leased"])
