@@ -6,9 +6,9 @@ use std::path::Path;
 
 use clap::Args;
 use muster_node::client::Client;
+use muster_node::report::hit_rate;
 use muster_proto::Digest;
-use muster_proto::wire::{CacheStatus, SiteStatus, StatusReply, Subject};
-use serde_json::{Map, Value, json};
+use muster_proto::wire::{SiteStatus, StatusReply, Subject};
 
 use crate::connect::{MasterArgs, SOON, runtime};
 use crate::error::{CliError, Exit};
@@ -51,7 +51,7 @@ pub fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     let text = match args.json {
         true => format!(
             "{}\n",
-            status_json(args.master.project_name().as_deref(), &status)
+            muster_node::report::status(args.master.project_name().as_deref(), &status)
         ),
         false => status_table(&project, &status),
     };
@@ -131,92 +131,6 @@ pub fn print(text: &str) -> Result<Exit, CliError> {
         }
         Ok(()) | Err(_) => Ok(Exit::Ok),
     }
-}
-
-/// The contract `muster.status/1`.
-fn status_json(project: Option<&str>, status: &StatusReply) -> Value {
-    let tasks = &status.tasks;
-    let losses: Map<String, Value> = status
-        .losses
-        .iter()
-        .map(|(cause, count)| (cause.clone(), json!(count)))
-        .collect();
-    let links: Vec<Value> = status
-        .links
-        .iter()
-        .map(|link| {
-            json!({
-                "peer": link.peer.name,
-                "role": link.peer.role.as_str(),
-                "site": link.peer.site,
-                "slots": link.slots,
-                "leased": link.leased,
-                "sent_bytes": link.sent_bytes,
-                "received_bytes": link.received_bytes,
-                "rtt_ms": link.rtt_us as f64 / 1e3,
-            })
-        })
-        .collect();
-    json!({
-        "schema": "muster.status/1",
-        // A foreman has no epoch.
-        "role": if status.epoch > 0 { "master" } else { "foreman" },
-        "project": project,
-        "epoch": status.epoch,
-        "rss_bytes": status.rss_bytes,
-        "tasks": {
-            "submitted": tasks.submitted,
-            "waiting": tasks.waiting,
-            "leased": tasks.leased,
-            "accounted": tasks.accounted,
-            "delivered": tasks.delivered,
-            "undelivered": tasks.undelivered,
-            "attempts": tasks.attempts,
-        },
-        "losses": losses,
-        "links": links,
-        "cache": cache_json(&status.cache),
-        "sites": status.sites.iter().map(site_json).collect::<Vec<_>>(),
-        "notes": status.notes,
-    })
-}
-
-fn site_json(site: &SiteStatus) -> Value {
-    json!({
-        "site": site.peer.site,
-        "foreman": site.peer.name,
-        "subordinates": site.below,
-        "slots": site.slots,
-        "leased": site.leased,
-        "results_held": site.results,
-        "sent_bytes": site.sent_bytes,
-        "received_bytes": site.received_bytes,
-        "rss_bytes": site.rss_bytes,
-        "cache": cache_json(&site.cache),
-    })
-}
-
-fn cache_json(cache: &CacheStatus) -> Value {
-    json!({
-        "files": cache.files,
-        "bytes": cache.bytes,
-        "limit_bytes": cache.bytes_max,
-        "wanted": cache.wanted,
-        "hits": cache.hits,
-        "joined": cache.joined,
-        "hit_rate": hit_rate(cache),
-        "fetches": cache.fetches,
-        "fetched_bytes": cache.fetched_bytes,
-        "evicted": cache.evicted,
-        "evicted_bytes": cache.evicted_bytes,
-        "spoiled": cache.spoiled,
-    })
-}
-
-/// The share of wishes that moved nothing: the file was there, or on its way for another. `None` without wishes.
-fn hit_rate(cache: &CacheStatus) -> Option<f64> {
-    let served = cache.hits.saturating_add(cache.joined);
-    (cache.wanted > 0).then(|| served as f64 / cache.wanted as f64)
 }
 
 fn status_table(project: &str, status: &StatusReply) -> String {
@@ -313,7 +227,7 @@ mod tests {
             losses: vec![("evicted".to_owned(), 3)],
             ..StatusReply::default()
         };
-        let json = status_json(Some("p"), &status);
+        let json = muster_node::report::status(Some("p"), &status);
         assert_eq!(json["schema"], "muster.status/1");
         assert_eq!(json["project"], "p");
         assert_eq!(json["losses"]["evicted"], 3);

@@ -51,7 +51,11 @@ pub async fn feed(
         // The next part is read while this one is sent.
         preparing = prepare(ensemble, stage, next.clone());
         client.put_files(&prepared.files).await?;
-        let ranges = client.submit(&template.what, prepared.what).await?;
+        // Those of the template were put there when the first part was, which may be long ago.
+        let files = [template.files.as_slice(), &prepared.files].concat();
+        let ranges = client
+            .submit_with(&template.what, prepared.what, &files)
+            .await?;
         // Whoever has stopped listening has also stopped this.
         let _heard = fed
             .send(Fed {

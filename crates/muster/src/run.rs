@@ -20,8 +20,9 @@ use crate::embedded::{Federation, Plan};
 use crate::ensemble::{Ensemble, Stage, TaskArgs};
 use crate::error::{CliError, Exit};
 use crate::interrupt::Interrupt;
-use crate::scratch::{Fate, Scratch};
+use crate::scratch::{Fate, scratch};
 use crate::text::quoted;
+use muster_node::scratch::Scratch;
 
 use drive::{Drive, End, Rows, Tenancy, Told};
 use progress::Progress;
@@ -107,7 +108,7 @@ async fn drive(args: &RunArgs, ensemble: Arc<Ensemble>) -> Result<Exit, CliError
     let clock = Clock::start();
     let mut interrupt = Interrupt::listen().map_err(CliError::Runtime)?;
     let fate = if args.keep { Fate::Kept } else { Fate::Removed };
-    let scratch = Scratch::new(fate)?;
+    let scratch = scratch(fate)?;
     let place = tokio::select! {
         place = args.place(&ensemble, &scratch) => place?,
         () = interrupt.asked() => return Ok(Exit::Interrupted),

@@ -20,7 +20,7 @@ use crate::ensemble::{Ensemble, TaskArgs};
 use crate::error::{CliError, Exit};
 use crate::feed::{FED_MAX, Fed, feed};
 use crate::interrupt::Interrupt;
-use crate::scratch::{Fate, Scratch};
+use crate::scratch::{Fate, scratch};
 use crate::select::{self, Selector};
 use crate::text::{fate, harmless};
 use crate::units::parse_span;
@@ -131,7 +131,7 @@ fn join(ranges: &mut Vec<Range>, more: Vec<Range>) {
 impl Taking {
     async fn take(&self, client: &Client, ranges: Vec<Range>) -> Result<Exit, CliError> {
         let mut interrupt = Interrupt::listen().map_err(CliError::Runtime)?;
-        let scratch = Scratch::new(Fate::Removed)?;
+        let scratch = scratch(Fate::Removed)?;
         let patience = self
             .timeout
             .map_or(Duration::MAX, |span| Duration::from_micros(span.0));

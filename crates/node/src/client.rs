@@ -168,21 +168,34 @@ impl Client {
         template: &Template,
         tasks: Vec<TaskBody>,
     ) -> Result<Vec<Range>, ClientError> {
-        let mut numbers = self.numbers.lock().await;
+        self.submit_with(template, tasks, &[]).await
+    }
+
+    /// The same for tasks that need `files`: contents that the master gave up, because nothing had referred to them
+    /// for a while, are put there once more.
+    ///
+    /// # Errors
+    /// As [`Client::submit`] and [`Client::put_files`].
+    pub async fn submit_with(
+        &self,
+        template: &Template,
+        tasks: Vec<TaskBody>,
+        files: &[(Digest, PathBuf)],
+    ) -> Result<Vec<Range>, ClientError> {
+        let template = Arc::new(template.clone());
         let mut ranges: Vec<Range> = Vec::new();
-        for tasks in cut(template, tasks)? {
-            numbers.sequence += 1;
-            let frame = Frame::from(Submit {
-                session: numbers.session,
-                sequence: numbers.sequence,
-                template: Arc::new(template.clone()),
-                tasks,
-            });
-            let sequence = numbers.sequence;
-            let answer = self
-                .ask(frame, |answer| Answer::Submitted(sequence, answer))
-                .await?;
-            let (first, count) = answer.map_err(ClientError::NotTaken)?;
+        for tasks in cut(&template, tasks)? {
+            let mut tries = SUBMIT_TRIES_MAX;
+            let (first, count) = loop {
+                match self.submit_frame(&template, tasks.clone()).await? {
+                    Ok(taken) => break taken,
+                    Err(Refusal::MissingFile) if tries > 0 && !files.is_empty() => {
+                        tries -= 1;
+                        self.put_files(files).await?;
+                    }
+                    Err(refusal) => return Err(ClientError::NotTaken(refusal)),
+                }
+            };
             let last = TaskId(first.0 + u64::from(count).saturating_sub(1));
             match ranges.last_mut() {
                 Some((_, before)) if before.0 + 1 == first.0 => *before = last,
@@ -190,6 +203,25 @@ impl Client {
             }
         }
         Ok(ranges)
+    }
+
+    async fn submit_frame(
+        &self,
+        template: &Arc<Template>,
+        tasks: Vec<TaskBody>,
+    ) -> Result<Result<(TaskId, u32), Refusal>, ClientError> {
+        // The master takes the submits of a session in their order.
+        let mut numbers = self.numbers.lock().await;
+        numbers.sequence += 1;
+        let sequence = numbers.sequence;
+        let frame = Frame::from(Submit {
+            session: numbers.session,
+            sequence,
+            template: Arc::clone(template),
+            tasks,
+        });
+        self.ask(frame, |answer| Answer::Submitted(sequence, answer))
+            .await
     }
 
     /// Asks for the outcomes of `ranges`, those that are there and those to come. It replaces an earlier watch, which
@@ -342,3 +374,6 @@ fn cut(template: &Template, tasks: Vec<TaskBody>) -> Result<Vec<Vec<TaskBody>>, 
 
 /// Wishes that wait for the session; more wait at whoever has them.
 const ASKS_MAX: usize = 64;
+
+/// Tries at a submit whose files the master has meanwhile given up.
+const SUBMIT_TRIES_MAX: u32 = 3;

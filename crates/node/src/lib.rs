@@ -9,6 +9,8 @@ pub mod driver;
 pub mod endpoint;
 pub mod hands;
 pub mod identity;
+pub mod report;
+pub mod scratch;
 pub mod tasks;
 pub mod trial;
 pub mod warden;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use muster_node::client::Master;
 use muster_node::clock::wall_ms;
 use muster_node::identity::{Authority, SECRET_BYTES};
+use muster_node::scratch::{Fate, Scratch};
 use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX};
 use muster_proto::peer::is_name;
 use muster_proto::task::{InputFile, TaskBody};
@@ -20,7 +21,6 @@ use pyo3::prelude::*;
 use crate::home::{self, Home};
 use crate::line::{self, Line, LineError, Tenancy};
 use crate::outcome::Outcome;
-use crate::scratch::Scratch;
 use crate::shared::{Broken, Order, Pending, Reply, Shared};
 use crate::sites::{Parting, Plan, Sites};
 use crate::spec::{self, Input, Output, Source, Template, bad};
@@ -107,7 +107,7 @@ impl Core {
     ) -> PyResult<Core> {
         py.detach(|| {
             let address = resolve(address)?;
-            let scratch = Scratch::fresh(&base)?;
+            let scratch = Scratch::fresh(&base, Fate::Removed)?;
             let patience = seconds(patience)?;
             let parts = (scratch, keys, None, None);
             Core::start(parts, address, Tenancy::Shared, patience)
@@ -410,7 +410,7 @@ fn open(fields: Opening) -> PyResult<Core> {
     let scratch = match &fields.kept {
         // Beside the master's own state, which the command `muster master` would take up as well.
         Some(path) => Scratch::kept(&path.join("python"))?,
-        None => Scratch::fresh(&fields.base)?,
+        None => Scratch::fresh(&fields.base, Fate::Removed)?,
     };
     let keys = match fields.keys {
         Some(keys) => keys,

@@ -13,12 +13,10 @@ mod core;
 mod home;
 mod line;
 mod outcome;
-mod scratch;
 mod shared;
 mod sites;
 mod spec;
 mod stage;
-mod status;
 
 /// The low level of the package `muster`.
 #[pymodule]

@@ -15,15 +15,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use muster_node::client::{Client, ClientError, Master, Watching};
+use muster_node::report;
 use muster_proto::limits::{BATCH_MAX, RANGES_MAX};
 use muster_proto::outcome::Outcome;
 use muster_proto::task::Template;
-use muster_proto::wire::{Refusal, Subject};
+use muster_proto::wire::Subject;
 use muster_proto::{Digest, TaskId};
 
 use crate::shared::{Order, Pending, Reply, Shared};
 use crate::stage::Stage;
-use crate::status;
 use bring::Bringer;
 use ledger::Ledger;
 
@@ -187,7 +187,7 @@ impl Speaker<'_> {
                     }
                     Order::Status(reply) => {
                         let status = self.client.status().await?;
-                        reply.send(status::json(&status)).ok();
+                        reply.send(report::status(None, &status).to_string()).ok();
                     }
                     Order::Explain(number, reply) => {
                         self.submit(&mut pending, &mut ledger, &mut next).await?;
@@ -247,31 +247,28 @@ impl Speaker<'_> {
         ledger.write(*next, &part)?;
         let numbers: Vec<u64> = part.iter().map(|task| task.number).collect();
         let buffers: Vec<Digest> = part.iter().flat_map(|task| task.buffers.clone()).collect();
-        let mut tries = TRIES_MAX;
-        loop {
-            let bodies = part.iter().map(|task| task.body.clone()).collect();
-            match self.client.submit(template, bodies).await {
-                Ok(ranges) => {
-                    if let Some((_, last)) = ranges.last() {
-                        *next = TaskId(last.0 + 1);
-                    }
-                    self.shared.register(&numbers, &ranges);
-                    break;
+        let bodies = part.iter().map(|task| task.body.clone()).collect();
+        let files = contents(&part);
+        match self.client.submit_with(template, bodies, &files).await {
+            Ok(ranges) => {
+                if let Some((_, last)) = ranges.last() {
+                    *next = TaskId(last.0 + 1);
                 }
-                // It gave up what nothing had referred to for a while.
-                Err(ClientError::NotTaken(Refusal::MissingFile)) if tries > 0 => {
-                    tries -= 1;
-                    let files = contents(&part);
-                    self.client.put_files(&files).await?;
-                }
-                Err(error @ (ClientError::NotTaken(_) | ClientError::TooLarge { .. })) => {
-                    for number in &numbers {
-                        self.shared.refused(*number, "refused", error.to_string());
-                    }
-                    break;
-                }
-                Err(error) => return Err(error.into()),
+                self.shared.register(&numbers, &ranges);
             }
+            Err(error @ (ClientError::NotTaken(_) | ClientError::TooLarge { .. })) => {
+                for number in &numbers {
+                    self.shared.refused(*number, "refused", error.to_string());
+                }
+            }
+            // It was gone when it was asked for once more.
+            Err(error) if is_of_file(&error) => {
+                for number in &numbers {
+                    self.shared
+                        .refused(*number, "input_missing", error.to_string());
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
         self.let_go(buffers);
         Ok(())
@@ -408,5 +405,3 @@ fn is_of_file(error: &ClientError) -> bool {
 /// How long an acknowledgement waits for others: whoever is killed meanwhile gets its outcomes once more, as if it had
 /// been killed before.
 const GATHER: Duration = Duration::from_millis(5);
-/// Tries at a submit whose files the master has meanwhile given up.
-const TRIES_MAX: u32 = 3;

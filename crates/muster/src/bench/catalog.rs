@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use crate::connect::runtime;
 use crate::embedded::Replicas;
 use crate::error::CliError;
-use crate::scratch::{Fate, Scratch};
+use crate::scratch::{Fate, scratch};
 
 /// Options of `bench catalog`.
 #[derive(Args, Debug)]
@@ -84,7 +84,7 @@ pub fn run(args: &CatalogArgs) -> Result<(), CliError> {
 }
 
 async fn measure(args: &CatalogArgs) -> Result<Measured, CliError> {
-    let scratch = Scratch::new(Fate::Removed)?;
+    let scratch = scratch(Fate::Removed)?;
     let replicas = Replicas::start(&scratch.path().join("catalog"), args.replicas).await?;
     let clients: Vec<Client> = (0..args.clients)
         .map(|n| client(&replicas, n))

@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::connect::runtime;
 use crate::embedded::{Federation, Plan};
 use crate::error::CliError;
-use crate::scratch::{Fate, Scratch};
+use crate::scratch::{Fate, scratch};
 
 /// Options of `bench dispatch`.
 #[derive(Args, Debug)]
@@ -96,7 +96,7 @@ async fn dispatch(args: &DispatchArgs) -> Result<Measured, CliError> {
     } else {
         Some(bare_loop(clock, &args.program, args.tasks.min(4_000))?)
     };
-    let scratch = Scratch::new(Fate::Removed)?;
+    let scratch = scratch(Fate::Removed)?;
     let plan = Plan {
         sites: 1,
         workers: args.workers,

@@ -11,7 +11,7 @@ use muster_proto::Span;
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::scratch::{Fate, Scratch};
+use crate::scratch::{Fate, scratch};
 use crate::units::parse_size;
 
 /// Options of `bench transfer`.
@@ -84,7 +84,7 @@ fn measure(args: &TransferArgs) -> Result<Measured, CliError> {
     let conditions = args.conditions();
     let lengths = vec![args.bytes; args.files as usize];
     let bytes = args.bytes * u64::from(args.files);
-    let scratch = Scratch::new(Fate::Removed)?;
+    let scratch = scratch(Fate::Removed)?;
     let base = args.dir.as_deref().unwrap_or(scratch.path());
     let (mut contents, mut bare, mut tcp) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..args.rounds {

@@ -22,7 +22,8 @@ use crate::clients::print;
 use crate::connect::runtime;
 use crate::embedded::{Federation, Plan};
 use crate::error::{CliError, Exit};
-use crate::scratch::{Fate, Scratch};
+use crate::scratch::{Fate, scratch};
+use muster_node::scratch::Scratch;
 
 use calibrate::Machine;
 use sides::Pair;
@@ -53,7 +54,7 @@ pub fn run(args: &ValidateArgs) -> Result<Exit, CliError> {
     if let Some(dir) = &args.keep {
         fs::create_dir_all(dir).map_err(|error| CliError::file(dir, error))?;
     }
-    let scratch = Scratch::new(Fate::Removed)?;
+    let scratch = scratch(Fate::Removed)?;
     let runtime = runtime()?;
     eprintln!("muster: measuring this machine");
     let machine = runtime.block_on(calibrate::measure(scratch.path()))?;

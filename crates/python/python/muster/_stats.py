@@ -34,7 +34,7 @@ class Stats:
     def workers(self) -> int:
         """Workers connected, to the master or to foremen at any depth."""
         direct = sum(1 for link in self.raw["links"] if link["below"] and link["role"] == "worker")
-        below = sum(int(site["workers"]) for site in self.raw["sites"])
+        below = sum(int(site["subordinates"]) for site in self.raw["sites"])
         return direct + below - self._foremen_below()
 
     @property

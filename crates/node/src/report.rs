@@ -1,10 +1,10 @@
-//! How things stand, as JSON for Python.
+//! How things stand, as JSON that programs read: the contract `muster.status/1`.
 
-use muster_proto::wire::{CacheStatus, StatusReply};
+use muster_proto::wire::{CacheStatus, SiteStatus, StatusReply};
 use serde_json::{Map, Value, json};
 
-/// The fields of `muster.status/1` that Python asks for.
-pub fn json(status: &StatusReply) -> String {
+/// The contract `muster.status/1`; `project` is known to whoever asks.
+pub fn status(project: Option<&str>, status: &StatusReply) -> Value {
     let tasks = &status.tasks;
     let losses: Map<String, Value> = status
         .losses
@@ -28,26 +28,11 @@ pub fn json(status: &StatusReply) -> String {
             })
         })
         .collect();
-    let sites: Vec<Value> = status
-        .sites
-        .iter()
-        .map(|site| {
-            json!({
-                "site": site.peer.site,
-                "foreman": site.peer.name,
-                "workers": site.below,
-                "slots": site.slots,
-                "leased": site.leased,
-                "results": site.results,
-                "sent_bytes": site.sent_bytes,
-                "received_bytes": site.received_bytes,
-                "rss_bytes": site.rss_bytes,
-                "cache": cache(&site.cache),
-            })
-        })
-        .collect();
-    let whole = json!({
+    json!({
         "schema": "muster.status/1",
+        // A foreman has no epoch.
+        "role": if status.epoch > 0 { "master" } else { "foreman" },
+        "project": project,
         "epoch": status.epoch,
         "rss_bytes": status.rss_bytes,
         "tasks": {
@@ -61,20 +46,46 @@ pub fn json(status: &StatusReply) -> String {
         },
         "losses": losses,
         "links": links,
-        "sites": sites,
+        "cache": cache_json(&status.cache),
+        "sites": status.sites.iter().map(site_json).collect::<Vec<_>>(),
         "notes": status.notes,
-    });
-    whole.to_string()
+    })
 }
 
-fn cache(cache: &CacheStatus) -> Value {
+fn site_json(site: &SiteStatus) -> Value {
+    json!({
+        "site": site.peer.site,
+        "foreman": site.peer.name,
+        "subordinates": site.below,
+        "slots": site.slots,
+        "leased": site.leased,
+        "results_held": site.results,
+        "sent_bytes": site.sent_bytes,
+        "received_bytes": site.received_bytes,
+        "rss_bytes": site.rss_bytes,
+        "cache": cache_json(&site.cache),
+    })
+}
+
+fn cache_json(cache: &CacheStatus) -> Value {
     json!({
         "files": cache.files,
         "bytes": cache.bytes,
+        "limit_bytes": cache.bytes_max,
         "wanted": cache.wanted,
         "hits": cache.hits,
         "joined": cache.joined,
+        "hit_rate": hit_rate(cache),
         "fetches": cache.fetches,
         "fetched_bytes": cache.fetched_bytes,
+        "evicted": cache.evicted,
+        "evicted_bytes": cache.evicted_bytes,
+        "spoiled": cache.spoiled,
     })
+}
+
+/// The share of wishes that moved nothing: the file was there, or on its way for another. `None` without wishes.
+pub fn hit_rate(cache: &CacheStatus) -> Option<f64> {
+    let served = cache.hits.saturating_add(cache.joined);
+    (cache.wanted > 0).then(|| served as f64 / cache.wanted as f64)
 }
