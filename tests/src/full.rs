@@ -154,20 +154,47 @@ fn inputs_larger_than_the_disk_of_a_site_pass_it_in_turn() {
     let address = master.address();
     let mut foreman = Daemon::foreman(&home, "campus", std::slice::from_ref(&address));
     let _worker = Daemon::worker(&home, "w", &foreman.address(), 2);
-    let mut wanted = String::new();
     let names: Vec<String> = (0..8).map(|n| format!("in{n}")).collect();
-    for (n, name) in (0..).zip(&names) {
-        home.write(name, contents(n));
-        let mut sum = Command::new("cksum");
-        let sum = sum.arg(name).current_dir(home.work()).output();
-        let sum = sum.expect("POSIX has it");
-        wanted += &String::from_utf8_lossy(&sum.stdout);
-    }
+    let wanted = sums_of(&home, &names);
     let line = ["run", "--quiet", "--keep-order", "--master", &address, "--"];
     let words = line.into_iter().chain(["cksum", "{}", ":::"]);
     let words: Vec<&str> = words.chain(names.iter().map(String::as_str)).collect();
     let ran = home.run(&words, LONG).ended_with(0);
     assert_eq!(ran.stdout, wanted);
+}
+
+/// W4: the same through a worker with room for three, one of which is the sandbox's.
+#[test]
+fn inputs_larger_than_the_disk_of_a_worker_pass_it_in_turn() {
+    let home = Home::new();
+    let Some(_disk) = Disk::mount(home.path("worker-w"), 30) else {
+        return;
+    };
+    let mut master = Daemon::master(&home, "p");
+    let address = master.address();
+    let _worker = Daemon::worker(&home, "w", &address, 2);
+    let names: Vec<String> = (0..8).map(|n| format!("in{n}")).collect();
+    let wanted = sums_of(&home, &names);
+    let line = ["run", "--quiet", "--keep-order", "--master", &address, "--"];
+    let words = line.into_iter().chain(["cksum", "{}", ":::"]);
+    let words: Vec<&str> = words.chain(names.iter().map(String::as_str)).collect();
+    let ran = home.run(&words, LONG).ended_with(0);
+    assert_eq!(ran.stdout, wanted);
+    let status = home.run(&["status", "--master", &address, "--json"], SOON);
+    let losses = &status.ended_with(0).json()["losses"];
+    assert_eq!(losses["no_space"].as_u64().unwrap_or(0), 0, "{losses}");
+}
+
+/// Writes files of 8 MiB; what `cksum` says of each, in order.
+fn sums_of(home: &Home, names: &[String]) -> String {
+    let mut sums = String::new();
+    for (n, name) in (0..).zip(names) {
+        home.write(name, contents(n));
+        let mut sum = Command::new("cksum");
+        let sum = sum.arg(name).current_dir(home.work()).output();
+        sums += &String::from_utf8_lossy(&sum.expect("POSIX has it").stdout);
+    }
+    sums
 }
 
 /// 8 MiB that nothing else is like.

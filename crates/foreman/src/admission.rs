@@ -1,8 +1,4 @@
-//! Which leases have their inputs brought: all of them, until the disk turns out to be full.
-//!
-//! Inputs that wait for each other's room would wait for ever: each task has some, none has all, and nothing ends. So
-//! when the disk is full one task keeps what has come for it, the others give theirs up, and they are admitted again
-//! as far as there is room, in the order of their numbers.
+//! Leases of a full disk: which have their inputs brought.
 
 use std::collections::BTreeSet;
 
@@ -14,60 +10,24 @@ use muster_sched::cache::inputs;
 use crate::leases::{Lease, Order, Stage};
 use crate::{Effect, Foreman};
 
-/// The leases that wait for room, and how much there is known to be.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    /// Bytes of files that something needs, beyond which nothing is admitted but to an empty disk.
-    bytes_max: u64,
-    parked: BTreeSet<TaskKey>,
-}
-
-impl Default for Admission {
-    fn default() -> Self {
-        Self {
-            bytes_max: u64::MAX,
-            parked: BTreeSet::new(),
-        }
-    }
-}
-
-impl Admission {
-    /// Whether the disk has been full, and contents are brought one after the other.
-    pub fn is_narrow(&self) -> bool {
-        self.bytes_max < u64::MAX
-    }
-
-    /// Contents of so many bytes were kept, of `needed` that are: there is more room than was thought.
-    pub fn widen(&mut self, needed: u64, bytes: u64) {
-        if self.is_narrow() {
-            self.bytes_max = self.bytes_max.max(needed).saturating_add(bytes);
-        }
-    }
-
-    /// A lease has ended.
-    pub fn forget(&mut self, key: TaskKey) {
-        self.parked.remove(&key);
-    }
-}
-
 impl Foreman {
     /// Has the inputs of a new lease brought, or parks it.
     pub(crate) fn admit_or_park(&mut self, now: Time, key: TaskKey, out: &mut Vec<Effect>) {
         if !self.admission.is_narrow() {
             return self.bring(now, key, out);
         }
-        self.admission.parked.insert(key);
+        self.admission.park(key);
         self.admit(now, out);
     }
 
     /// Has the inputs of parked leases brought, in order, as far as there is room.
     pub(crate) fn admit(&mut self, now: Time, out: &mut Vec<Effect>) {
-        while let Some(key) = self.admission.parked.first().copied() {
+        while let Some(key) = self.admission.first() {
             let needed = self.cache.bytes_needed();
-            if needed > 0 && needed.saturating_add(self.lacking(key)) > self.admission.bytes_max {
+            if !self.admission.has_room(needed, self.lacking(key)) {
                 return;
             }
-            self.admission.parked.remove(&key);
+            self.admission.forget(key);
             self.bring(now, key, out);
         }
     }
@@ -122,9 +82,9 @@ impl Foreman {
             lease.stage = Stage::Parked;
             let files = lease.order.iter().flat_map(Order::inputs);
             files.for_each(|file| self.cache.release(key, file.digest));
-            self.admission.parked.insert(key);
+            self.admission.park(key);
         }
-        self.admission.bytes_max = self.cache.bytes_needed();
+        self.admission.narrow(self.cache.bytes_needed());
     }
 }
 

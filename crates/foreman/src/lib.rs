@@ -31,10 +31,9 @@ use muster_proto::machine::{Deadline, Gate, Input, Machine, Never, Output, Side}
 use muster_proto::outcome::Loss;
 use muster_proto::task::FileRef;
 use muster_proto::wire::{CloseCode, Frame, Offer, Subject};
-use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, Time};
-use muster_sched::{Cache, Crew, Gates, Linger, Outbox, Sched, Views};
+use muster_proto::{Attempt, LinkId, Lsn, MasterId, Peer, TaskKey, Time};
+use muster_sched::{Admission, Cache, Crew, Gates, Linger, Outbox, Sched, Views};
 
-use crate::admission::Admission;
 use crate::leases::Leases;
 use crate::offers::Offers;
 use crate::results::{Arriving, Fetches};
@@ -86,7 +85,7 @@ pub struct Foreman {
     views: Views,
     /// Whether the disk had no room for what came last.
     is_full: bool,
-    admission: Admission,
+    admission: Admission<TaskKey>,
     leaving: bool,
     /// Whether the next tick has something to hand out.
     stirred: bool,

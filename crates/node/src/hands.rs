@@ -123,6 +123,12 @@ impl Hands<Ask> for Runner {
             Ask::Start(start) => self.start(&start),
             Ask::Recall(run) => self.tell_of(run, ToWarden::Recall { run: run.0 }),
             Ask::Kill(run) => self.tell_of(run, ToWarden::Cancel { run: run.0 }),
+            Ask::Free => {
+                for slot in &self.slots {
+                    // One that has more to do than it listens to hears it the next time.
+                    slot.asks.try_send(ToWarden::Free).ok();
+                }
+            }
         }
     }
 }

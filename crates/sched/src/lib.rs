@@ -13,6 +13,7 @@
 //! Everything is deterministic: integers, ordered sets, ties to whoever joined first, one seeded generator. There is
 //! no clock here; what happens is told with its time. Not here: attempts, retries, links, journals.
 
+mod admission;
 pub mod cache;
 mod check;
 mod children;
@@ -30,6 +31,7 @@ mod stragglers;
 mod tasks;
 mod views;
 
+pub use admission::Admission;
 pub use cache::{Arrival, Cache, Want};
 pub use children::{ChildId, ChildKind};
 pub use class::{ClassId, ClassSpec};

@@ -33,6 +33,8 @@ pub enum Wish {
     Recall(u64),
     /// End the processes of a run; it still ends in [`Happening`].
     Kill(u64),
+    /// Give up what is kept for runs to come, which is nothing here.
+    Free,
 }
 
 /// What only a brain with local business meets.

@@ -273,6 +273,7 @@ fn wish(ask: Ask) -> Wish {
     match ask {
         Ask::Kill(RunId(run)) => Wish::Kill(run),
         Ask::Recall(RunId(run)) => Wish::Recall(run),
+        Ask::Free => Wish::Free,
         Ask::Start(start) => Wish::Start(Launch {
             run: start.run.0,
             after: start.after.map(|ahead| ahead.0),

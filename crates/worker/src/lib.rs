@@ -7,6 +7,7 @@
 //! Not here: processes, sandboxes, files. The driver's hands run what [`Ask::Start`] says and answer with
 //! [`Local::Ended`].
 
+mod admission;
 mod orders;
 mod runs;
 mod tasks;
@@ -21,7 +22,7 @@ use muster_proto::wire::{CloseCode, Frame, LinkStatus, Offer, StatusReply, TaskC
 use muster_proto::{
     Attempt, Digest, LinkId, Lsn, MasterId, Peer, Resources, Span, TaskKey, TemplateId, Time,
 };
-use muster_sched::{Arrival, Cache, Gates, Linger, Outbox};
+use muster_sched::{Admission, Arrival, Cache, Gates, Linger, Outbox};
 
 use crate::runs::Runs;
 use crate::tasks::{Entry, Held};
@@ -55,6 +56,8 @@ pub enum Ask {
     Recall(RunId),
     /// End this run at once. It still ends in [`Local::Ended`].
     Kill(RunId),
+    /// The disk is full: give up whatever is kept for runs to come.
+    Free,
 }
 
 /// What to run.
@@ -152,8 +155,14 @@ pub struct Worker {
     /// Results that the superior has not acknowledged.
     results: BTreeMap<Attempt, Arc<Ran>>,
     cache: Cache,
+    /// Which attempts have their inputs brought.
+    admission: Admission<Entry>,
+    /// How often of late a run that was alone found the disk full.
+    cramped: u32,
     /// How many may run at once although there is room for more: the disk was full.
     at_once: usize,
+    /// Runs that have ended well since that was last changed.
+    eased: usize,
     /// Nothing begins before: the disk was full although nothing else ran.
     full_until: Time,
     arrivals: u64,
@@ -177,7 +186,10 @@ impl Worker {
             waiting: BTreeSet::new(),
             runs: Runs::new(config.shape),
             results: BTreeMap::new(),
+            admission: Admission::default(),
+            cramped: 0,
             at_once: usize::MAX,
+            eased: 0,
             full_until: Time(0),
             cache: Cache::new(config.cache_bytes_max, files),
             arrivals: 0,
@@ -205,6 +217,7 @@ impl Worker {
 
     fn turn(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.stirred = false;
+        self.admit(out);
         self.start(now, out);
         let is_busy = !self.runs.is_empty() || !self.waiting.is_empty();
         if self.outbox.is_empty() {
@@ -349,19 +362,17 @@ impl Worker {
         end: FetchEnd,
         out: &mut Vec<Effect>,
     ) {
-        if end == FetchEnd::Unkept {
-            for digest in self.cache.squeeze() {
-                let gate = Gate::Now;
-                out.push(Output::Forget { digest, gate });
-            }
-        }
-        // When a run ends there may be room; without any, another worker may have it.
+        // If there can be no room, another worker may have it.
         let counted = match end {
-            FetchEnd::Unkept if self.runs.is_empty() => FetchEnd::Failed,
+            FetchEnd::Unkept if !self.narrow(out) => FetchEnd::Failed,
             FetchEnd::Held | FetchEnd::Absent | FetchEnd::Failed | FetchEnd::Unkept => end,
         };
         match self.cache.fetched(link, digest, counted) {
-            Arrival::Held(tasks) => tasks.into_iter().for_each(|key| self.input_arrived(key)),
+            Arrival::Held(tasks) => {
+                let bytes = self.cache.bytes_of(digest).unwrap_or_default();
+                self.admission.widen(self.cache.bytes_needed(), bytes);
+                tasks.into_iter().for_each(|key| self.input_arrived(key));
+            }
             Arrival::Again(_) => {
                 if let Some(bytes) = self.cache.bytes_of(digest) {
                     out.push(Output::Fetch {
@@ -375,6 +386,11 @@ impl Worker {
                 .into_iter()
                 .for_each(|key| self.input_missing(key, digest, end)),
             Arrival::Nobody => {}
+        }
+        if end == FetchEnd::Unkept && self.cache.bytes_of(digest).is_none() {
+            // What has come of it takes room for nothing.
+            let gate = Gate::Now;
+            out.push(Output::Forget { digest, gate });
         }
     }
 
@@ -446,7 +462,7 @@ impl Machine for Worker {
             Input::Drain => self.vacate(out),
             Input::Local(Local::Ended { run, end, spoiled }) => {
                 self.fetch_again(&spoiled, out);
-                self.ended(now, run, end);
+                self.ended(now, run, end, out);
             }
         }
         self.stirred = true;

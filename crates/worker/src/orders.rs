@@ -107,9 +107,7 @@ impl Worker {
                 round: task.round,
             };
             match self.templates.get(&(master, task.template)).cloned() {
-                Some(template) if !self.leaving => {
-                    self.accept(link, attempt, template, task.body, out)
-                }
+                Some(template) if !self.leaving => self.accept(attempt, template, task.body, out),
                 Some(_) => self.report(attempt, End::Lost(Loss::Evicted)),
                 None => self.report(attempt, End::Lost(Loss::Forgotten)),
             }

@@ -7,8 +7,8 @@ use muster_proto::limits::{BODY_BYTES_MAX, FILES_PER_TASK_MAX, RESULTS_HELD_MAX}
 use muster_proto::machine::{FetchEnd, Output};
 use muster_proto::outcome::{End, Failure, Loss, Ran};
 use muster_proto::task::{Command, TaskBody, Template};
-use muster_proto::{Attempt, Digest, LinkId, Resources, Role, Span, TaskKey, Time, Try};
-use muster_sched::Want;
+use muster_proto::{Attempt, Digest, Resources, Role, Span, TaskKey, Time, Try};
+use muster_sched::Admission;
 use muster_sched::cache::inputs;
 
 use crate::runs::Room;
@@ -28,15 +28,17 @@ pub(crate) struct Held {
     /// What it has in common with others.
     pub template: Arc<Template>,
     /// What is its own.
-    body: TaskBody,
+    pub body: TaskBody,
     /// Its place in the order of arrival.
     arrival: u64,
-    stage: Stage,
+    pub stage: Stage,
 }
 
 /// Where an attempt stands.
 #[derive(Debug, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
+    /// There is no room for its inputs; nothing is asked for.
+    Parked,
     /// Inputs are on their way.
     Staging { missing: u32 },
     /// It waits for resources.
@@ -47,12 +49,13 @@ enum Stage {
 
 /// How long nothing begins when the disk was full although nothing else ran.
 const FULL_PAUSE: Span = Span::secs(1);
+/// Runs that end well before one more is tried beside the others on a disk that was full.
+const EASE_RUNS: usize = 16;
 
 impl Worker {
     /// Takes an attempt; an earlier one of the same task is given up for it.
     pub(crate) fn accept(
         &mut self,
-        link: LinkId,
         attempt: Attempt,
         template: Arc<Template>,
         body: TaskBody,
@@ -65,22 +68,9 @@ impl Worker {
             }
             self.drop_task(key, out);
         }
-        let mut missing = 0;
-        for (digest, input) in inputs(&template, &body) {
-            match self.cache.want(key, input.file, Some(link)) {
-                Want::Held => continue,
-                Want::Coming => {}
-                Want::Fetch => out.push(Output::Fetch {
-                    link,
-                    digest,
-                    bytes: input.file.bytes,
-                }),
-            }
-            missing += 1;
-        }
         self.arrivals += 1;
         self.accepted += 1;
-        let stage = Stage::Staging { missing };
+        let stage = Stage::Parked;
         self.tasks.insert(
             key,
             Box::new(Held {
@@ -91,9 +81,7 @@ impl Worker {
                 stage,
             }),
         );
-        if missing == 0 {
-            self.staged(key);
-        }
+        self.admit_or_park(key, out);
     }
 
     pub(crate) fn input_arrived(&mut self, key: TaskKey) {
@@ -138,7 +126,7 @@ impl Worker {
     }
 
     /// All inputs of an attempt are here: it waits for resources, or is done if nothing is to be executed.
-    fn staged(&mut self, key: TaskKey) {
+    pub(crate) fn staged(&mut self, key: TaskKey) {
         let Some(held) = self.tasks.get_mut(&key) else {
             return;
         };
@@ -173,8 +161,10 @@ impl Worker {
     }
 
     fn begin(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if self.runs.is_empty() && self.waiting.is_empty() {
+        if self.tasks.is_empty() {
+            // Whatever made the disk full may be gone by the time there is work again.
             self.at_once = usize::MAX;
+            self.admission = Admission::default();
         }
         if now < self.full_until {
             return;
@@ -257,9 +247,10 @@ impl Worker {
     }
 
     /// A run has ended: its result is reported, unless nobody waits for it.
-    pub(crate) fn ended(&mut self, now: Time, run: RunId, end: RunEnd) {
+    pub(crate) fn ended(&mut self, now: Time, run: RunId, end: RunEnd, out: &mut Vec<Effect>) {
         if let RunEnd::Ran(report) = &end {
             self.runs.lasted(report.measured.wall);
+            self.ease();
         }
         let Some(key) = self.runs.ended(now, run) else {
             if let RunEnd::Ran(report) = end {
@@ -285,7 +276,7 @@ impl Worker {
             && others > 0
         {
             // The disk holds fewer at once than there are cores for; this one goes on when there is room again.
-            self.at_once = others;
+            (self.at_once, self.eased) = (others, 0);
             held.stage = Stage::Waiting;
             let entry = held.entry(key);
             self.waiting.insert(entry);
@@ -293,6 +284,14 @@ impl Worker {
         }
         if let RunEnd::Lost(Loss::NoSpace) = end {
             self.full_until = now + FULL_PAUSE;
+            if self.make_room_for(key, out)
+                && let Some(held) = self.tasks.get_mut(&key)
+            {
+                held.stage = Stage::Waiting;
+                let entry = held.entry(key);
+                self.waiting.insert(entry);
+                return;
+            }
         }
         self.end_task(key);
         match end {
@@ -301,6 +300,16 @@ impl Worker {
             RunEnd::Killed | RunEnd::Unbegun => {
                 self.report(attempt, End::Lost(Loss::WorkerFault));
             }
+        }
+    }
+
+    /// A run has ended well: after many that did, one more may run beside the others.
+    fn ease(&mut self) {
+        self.cramped = 0;
+        self.eased += 1;
+        if self.eased >= EASE_RUNS {
+            self.eased = 0;
+            self.at_once = self.at_once.saturating_add(1);
         }
     }
 
@@ -349,7 +358,7 @@ impl Worker {
             return;
         };
         match held.stage {
-            Stage::Staging { .. } => {}
+            Stage::Parked | Stage::Staging { .. } => {}
             Stage::Waiting => {
                 self.waiting.remove(&held.entry(key));
             }
@@ -364,6 +373,10 @@ impl Worker {
     /// Forgets an attempt and frees its inputs.
     fn end_task(&mut self, key: TaskKey) {
         if let Some(held) = self.tasks.remove(&key) {
+            self.admission.forget(held.entry(key));
+            if held.stage == Stage::Parked {
+                return;
+            }
             for digest in inputs(&held.template, &held.body).into_keys() {
                 self.cache.release(key, digest);
             }
@@ -387,6 +400,11 @@ impl Worker {
                 held.stage == Stage::Waiting,
                 "{key} waits as its stage says"
             );
+            assert_eq!(
+                self.admission.has(held.entry(*key)),
+                held.stage == Stage::Parked,
+                "{key} is parked as its stage says"
+            );
         }
     }
 }
@@ -398,7 +416,7 @@ impl Held {
     }
 
     /// Its place among those that wait.
-    fn entry(&self, key: TaskKey) -> Entry {
+    pub(crate) fn entry(&self, key: TaskKey) -> Entry {
         (Reverse(self.template.policy.priority), self.arrival, key)
     }
 

@@ -56,7 +56,9 @@ impl Slot {
                 None => match self.inbox.recv().await {
                     Some(ToWarden::Run(run)) => self.begin(&mut warden, ToWarden::Run(run)).await,
                     // What came too late finds no run under way.
-                    Some(ToWarden::Cancel { .. } | ToWarden::Recall { .. }) => continue,
+                    Some(ToWarden::Cancel { .. } | ToWarden::Recall { .. } | ToWarden::Free) => {
+                        continue;
+                    }
                     None => return,
                 },
             };

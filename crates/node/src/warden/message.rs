@@ -31,6 +31,8 @@ pub enum ToWarden {
         /// Which.
         run: u64,
     },
+    /// The disk is full: give up copies that no run has.
+    Free,
 }
 
 /// What a warden says.
@@ -307,6 +309,7 @@ mod tests {
             ToWarden::Run(Box::new(Run::new(7, words))),
             ToWarden::Cancel { run: 7 },
             ToWarden::Cancel { run: u64::MAX },
+            ToWarden::Free,
         ];
         let mut bytes = Vec::new();
         for message in &messages {

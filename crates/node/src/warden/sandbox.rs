@@ -77,6 +77,14 @@ impl Sandbox {
         self.slot.try_clone()
     }
 
+    /// Gives up the copies that the present run does not have.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn free(&mut self) -> io::Result<()> {
+        self.spares.iter_mut().try_for_each(Spares::free)
+    }
+
     /// Places the inputs of `run`, making the directories in their names.
     pub fn stage(&mut self, store: &ContentStore, run: &Run) -> Result<(), End> {
         self.spares.iter_mut().for_each(Spares::begin);

@@ -459,6 +459,7 @@ impl<'a> Warden<'a> {
                 }
                 (ToWarden::Cancel { run }, _) => self.drop_queued(run, End::Cancelled)?,
                 (ToWarden::Recall { run }, _) => self.drop_queued(run, End::Unbegun)?,
+                (ToWarden::Free, _) => self.sandbox.free()?,
             }
         }
         Ok(Heard::Words)

@@ -180,11 +180,16 @@ impl Spares {
             bytes,
             "no space for an input; the copies of others are dropped"
         );
+        self.free()?;
+        self.copy(store, name)
+    }
+
+    /// Drops all copies but those that the present run has.
+    pub fn free(&mut self) -> io::Result<()> {
         let is_idle = |spare: &Spare| !matches!(spare.state, State::Lent(_));
         let others = self.kept.iter().filter(|(_, spare)| is_idle(spare));
         let others: Vec<Name> = others.map(|(name, _)| *name).collect();
-        others.into_iter().try_for_each(|name| self.drop(name))?;
-        self.copy(store, name)
+        others.into_iter().try_for_each(|name| self.drop(name))
     }
 
     fn copy(&self, store: &ContentStore, name: Name) -> Result<(), ContentError> {

@@ -28,6 +28,7 @@ impl<B: Brain, O: Observer> World<B, O> {
                 Output::Local(Wish::Start(launch)) => self.start_run(actor, launch),
                 Output::Local(Wish::Recall(run)) => self.recall_run(actor, run),
                 Output::Local(Wish::Kill(run)) => self.kill_run(actor, run),
+                Output::Local(Wish::Free) => {}
             }
         }
         if has_written {

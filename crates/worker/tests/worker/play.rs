@@ -31,6 +31,9 @@ pub struct Play {
     starts: Vec<Start>,
     pub killed: Vec<RunId>,
     pub recalled: Vec<RunId>,
+    /// How often idle copies were to be given up.
+    pub frees: u32,
+    pub forgotten: Vec<Digest>,
     links: u32,
 }
 
@@ -56,6 +59,8 @@ impl Play {
             starts: Vec::new(),
             killed: Vec::new(),
             recalled: Vec::new(),
+            frees: 0,
+            forgotten: Vec::new(),
             links: 0,
         }
     }
@@ -80,11 +85,12 @@ impl Play {
                     self.sent.push((link, frame));
                 }
                 Output::Fetch { link, digest, .. } => self.fetches.push((link, digest)),
-                Output::Forget { .. } => {}
+                Output::Forget { digest, .. } => self.forgotten.push(digest),
                 Output::Close { link, code } => self.closed.push((link, code)),
                 Output::Local(Ask::Start(start)) => self.starts.push(*start),
                 Output::Local(Ask::Recall(run)) => self.recalled.push(run),
                 Output::Local(Ask::Kill(run)) => self.killed.push(run),
+                Output::Local(Ask::Free) => self.frees += 1,
             }
         }
         self.worker.check();

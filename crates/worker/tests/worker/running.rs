@@ -10,7 +10,7 @@ use muster_proto::wire::{Assign, Assigned, Frame};
 use muster_proto::{Digest, Epoch, RelPath, Resources, TaskId, TemplateId};
 use muster_worker::{Local, RunEnd, RunId};
 
-use crate::play::{MASTER, Play, digest, first, report, round, template, told};
+use crate::play::{MASTER, Play, Tried, digest, first, report, round, template, told};
 
 #[test]
 fn inputs_are_staged_once_and_before_anything_runs() {
@@ -192,9 +192,95 @@ fn a_run_without_room_on_the_disk_waits_for_the_others_and_is_lost_only_alone() 
     play.done(RunId(2));
     assert_eq!(play.started(), [(RunId(3), first(1))]);
     play.said(link);
-    play.ends(RunId(3), RunEnd::Lost(Loss::NoSpace));
+    // Alone it is tried a few times, for what gives way to it is not gone at once.
+    for run in 3..5 {
+        play.ends(RunId(run), RunEnd::Lost(Loss::NoSpace));
+        assert_eq!(play.started(), [(RunId(run + 1), first(1))]);
+    }
+    assert_eq!(told(&play.said(link)), (Vec::new(), Vec::new()));
+    play.ends(RunId(5), RunEnd::Lost(Loss::NoSpace));
     let lost = [(first(1), Loss::NoSpace)];
     assert_eq!(told(&play.said(link)), (Vec::new(), lost.to_vec()));
+}
+
+/// After many runs that ended well more are tried side by side again.
+#[test]
+fn a_disk_that_was_full_once_is_not_full_for_ever() {
+    let (mut play, link) = Play::linked();
+    let tasks: Vec<Tried> = (1..=40).map(first).collect();
+    play.assigns(link, &template(1, &[]), &tasks);
+    assert_eq!(play.started().len(), 4);
+    for run in 1..=3 {
+        play.ends(RunId(run), RunEnd::Lost(Loss::NoSpace));
+    }
+    let mut run = 4;
+    for _ in 0..15 {
+        play.done(RunId(run));
+        run += 1;
+        assert_eq!(play.started().len(), 1);
+    }
+    play.done(RunId(run));
+    assert_eq!(play.started().len(), 2);
+}
+
+/// W4: inputs that wait for each other's room come one after the other.
+#[test]
+fn on_a_full_disk_inputs_come_one_after_the_other() {
+    let (mut play, link) = Play::linked();
+    for n in 1..=3 {
+        play.assigns(link, &template(1, &[n]), &[first(n.into())]);
+    }
+    assert_eq!(std::mem::take(&mut play.fetches).len(), 3);
+    play.fetched(link, 2, FetchEnd::Unkept);
+    assert_eq!(play.forgotten, [digest(2), digest(3), digest(2)]);
+    assert_eq!(play.frees, 1, "copies for runs to come give way");
+    play.fetched(link, 3, FetchEnd::Unkept);
+    assert_eq!(
+        std::mem::take(&mut play.fetches),
+        [],
+        "nobody needs them now"
+    );
+    play.fetched(link, 1, FetchEnd::Held);
+    let [(run, one)] = play.started()[..] else {
+        panic!("the first has what it needs");
+    };
+    assert_eq!(one, first(1));
+    assert_eq!(std::mem::take(&mut play.fetches), [(link, digest(2))]);
+    play.fetched(link, 2, FetchEnd::Unkept);
+    assert_eq!(std::mem::take(&mut play.fetches), [(link, digest(2))]);
+    play.done(run);
+    play.said(link);
+    play.acks(link, &[first(1)]);
+    play.forgotten.clear();
+    play.fetched(link, 2, FetchEnd::Unkept);
+    assert_eq!(
+        play.forgotten,
+        [digest(3), digest(1)],
+        "what comes after it, and what has been used"
+    );
+    play.fetched(link, 2, FetchEnd::Held);
+    play.fetched(link, 3, FetchEnd::Held);
+    let started: Vec<Tried> = play.started().into_iter().map(|(_, tried)| tried).collect();
+    assert_eq!(started, [first(2), first(3)]);
+    assert_eq!(told(&play.said(link)).1, []);
+}
+
+/// W4: what waits gives way to what could run.
+#[test]
+fn a_run_without_room_has_the_others_give_theirs_up() {
+    let (mut play, link) = Play::linked();
+    for n in 1..=2 {
+        play.assigns(link, &template(4, &[n]), &[first(n.into())]);
+        play.fetched(link, n, FetchEnd::Held);
+    }
+    play.assigns(link, &template(4, &[3]), &[first(3)]);
+    assert_eq!(play.started(), [(RunId(1), first(1))]);
+    play.fetches.clear();
+    play.ends(RunId(1), RunEnd::Lost(Loss::NoSpace));
+    assert_eq!(play.forgotten, [digest(3), digest(2)]);
+    assert_eq!(play.started(), [(RunId(2), first(1))]);
+    play.done(RunId(2));
+    assert_eq!(play.fetches, [(link, digest(2))], "then it is their turn");
 }
 
 /// W4.
@@ -208,7 +294,13 @@ fn an_input_without_room_on_the_disk_waits_while_something_runs() {
         play.fetched(link, 2, FetchEnd::Unkept);
     }
     play.done(RunId(1));
-    play.said(link);
+    play.fetched(link, 2, FetchEnd::Unkept);
+    assert_eq!(
+        told(&play.said(link)).1,
+        [],
+        "its result takes room as well"
+    );
+    play.acks(link, &[first(1)]);
     for _ in 0..3 {
         play.fetched(link, 2, FetchEnd::Unkept);
     }
