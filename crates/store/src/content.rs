@@ -10,6 +10,7 @@
 //!
 //! What is not here: which contents are worth keeping, who is using them, how they travel.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
@@ -50,6 +51,8 @@ pub struct ContentStore {
     rotten: AtomicU64,
     /// Held while the hashes that prove an object are computed: those who ask at once do it once.
     proving: Mutex<()>,
+    /// Files that this process has read and found right, and what they were like then.
+    sound: Mutex<BTreeMap<(Digest, Use), Stamp>>,
 }
 
 impl ContentStore {
@@ -62,6 +65,7 @@ impl ContentStore {
             root: dir.into(),
             rotten: AtomicU64::new(0),
             proving: Mutex::new(()),
+            sound: Mutex::default(),
         };
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);

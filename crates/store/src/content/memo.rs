@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use muster_proto::Digest;
 
@@ -30,6 +31,14 @@ impl Stamp {
             inode: metadata.ino(),
             device: metadata.dev(),
         }
+    }
+
+    /// How long ago it was written; `None` if that is to come, or before 1970.
+    pub fn age(&self) -> Option<Duration> {
+        let written = Duration::from_nanos(u64::try_from(self.mtime_ns).ok()?);
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH + written)
+            .ok()
     }
 }
 

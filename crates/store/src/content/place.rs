@@ -1,14 +1,17 @@
 //! Contents on their way into a sandbox.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 use muster_proto::Digest;
 use rustix::fs::OFlags;
 
-use super::{ContentError, ContentStore, Source};
+use super::{ContentError, ContentStore, Source, Stamp};
 
 /// How contents appear at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,22 +65,46 @@ impl ContentStore {
 
     fn link(&self, digest: Digest, target: &Path, usage: Use) -> Result<(), ContentError> {
         let object = self.path_for(digest, usage);
-        match fs::hard_link(&object, target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match usage {
-                    Use::Data => self.object(digest).map(drop)?,
-                    Use::Program => self.make_program(digest)?,
-                }
-                fs::hard_link(&object, target)?;
-            }
-            linked => linked?,
+        if usage == Use::Program && fs::symlink_metadata(&object).is_err() {
+            self.make_program(digest)?;
         }
+        self.vouch(digest, usage)?;
+        fs::hard_link(&object, target)?;
         if fs::symlink_metadata(target)?.is_file() {
             return Ok(());
         }
         // Links are not followed here, but whoever finds one at the target would.
         fs::remove_file(target)?;
         Err(ContentError::Absent { digest })
+    }
+
+    /// Makes sure that a file of which a link is to be made holds its contents: it is read once in this process, and
+    /// again whenever it looks written to.
+    fn vouch(&self, digest: Digest, usage: Use) -> Result<(), ContentError> {
+        let mut source = self.opened(digest, usage)?;
+        let stamp = source.stamp;
+        if self.sound().get(&(digest, usage)) == Some(&stamp) {
+            return Ok(());
+        }
+        let found = source.hash_as_is()?;
+        if found != digest {
+            let wanted = digest;
+            return Err(ContentError::WrongDigest { wanted, found });
+        }
+        let mut sound = self.sound();
+        if sound.len() >= SOUND_MAX {
+            sound.clear();
+        }
+        // What is written within the same tick of a file system's clock would look the same.
+        if stamp.age().is_some_and(|age| age >= TICK) {
+            sound.insert((digest, usage), stamp);
+        }
+        Ok(())
+    }
+
+    fn sound(&self) -> MutexGuard<'_, BTreeMap<(Digest, Use), Stamp>> {
+        // It is changed in one step, so a poisoned lock is as good as a sound one.
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the variant of an object that may be executed.
@@ -106,8 +133,12 @@ impl ContentStore {
 
     /// Opens an object; what has its name and is no file is none.
     pub(super) fn object(&self, digest: Digest) -> Result<Source, ContentError> {
+        self.opened(digest, Use::Data)
+    }
+
+    fn opened(&self, digest: Digest, usage: Use) -> Result<Source, ContentError> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        match Source::open(&self.path(digest), flags) {
+        match Source::open(&self.path_for(digest, usage), flags) {
             Err(ContentError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
                 Err(ContentError::Absent { digest })
             }
@@ -165,3 +196,8 @@ fn cannot_link(error: &io::Error) -> bool {
 
 /// Added to the permissions of a private copy.
 const OWNER_MAY_WRITE: u32 = 0o200;
+
+/// Files that are remembered as sound; then they are read once more.
+const SOUND_MAX: usize = 65_536;
+/// How far the times of files may lag behind the clock: the kernel's tick several times over.
+const TICK: Duration = Duration::from_millis(50);

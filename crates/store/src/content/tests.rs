@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::SystemTime;
 
 use super::*;
 
@@ -290,6 +291,7 @@ fn rotten_bytes_are_not_copied_to_a_task() {
     let target = world.dir.path().join("target");
     for (placement, usage) in [
         (Placement::Copy, Use::Data),
+        (Placement::HardLink, Use::Data),
         (Placement::HardLink, Use::Program),
     ] {
         let refusal = world
@@ -303,6 +305,39 @@ fn rotten_bytes_are_not_copied_to_a_task() {
         assert!(!target.exists());
     }
     world.no_drafts_left();
+}
+
+/// X4: what was right when it was last linked may not be now.
+#[test]
+fn a_file_that_was_written_to_is_read_again_before_it_is_linked() {
+    let world = World::new();
+    let (digest, _) = world.put(b"good");
+    let before = SystemTime::now() - Duration::from_secs(60);
+    let settle = |usage| {
+        let file = File::open(world.store.path_for(digest, usage)).unwrap();
+        file.set_modified(before).unwrap();
+    };
+    let place = |name: &str, usage| {
+        let target = world.dir.path().join(name);
+        world
+            .store
+            .place(digest, &target, Placement::HardLink, usage)
+    };
+    for usage in [Use::Data, Use::Program] {
+        place(&format!("{usage:?}-first"), usage).unwrap();
+        settle(usage);
+        place(&format!("{usage:?}-second"), usage).unwrap();
+        place(&format!("{usage:?}-third"), usage).unwrap();
+        let path = world.store.path_for(digest, usage);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, b"evil").unwrap();
+        let refused = place(&format!("{usage:?}-fourth"), usage).unwrap_err();
+        assert!(
+            matches!(refused, ContentError::WrongDigest { .. }),
+            "{refused}"
+        );
+        fs::write(&path, b"good").unwrap();
+    }
 }
 
 #[test]
