@@ -2,8 +2,9 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use muster_node::trial::{Conditions, Relay};
@@ -13,7 +14,7 @@ use crate::daemon::Daemon;
 use crate::dice::{Dice, soaking};
 use crate::home::{Home, Running};
 use crate::ledger::{Ledger, Line};
-use crate::wait::{LONG, SOON, pass, until_true};
+use crate::wait::{LONG, SOON, pass, until, until_true};
 
 /// F2: a foreman without its master goes on. A connection is given up after 20 s of silence, so it dies in the cut.
 #[test]
@@ -128,6 +129,92 @@ fn an_input_that_changes_while_it_is_sent_is_a_typed_error() {
         assert!(ran.stderr.contains(&name), "{what}: {ran:#?}");
         assert!(!home.path("ran").exists(), "{what}: nothing runs on it");
     }
+}
+
+/// X5: whatever becomes of what has come of an input, its task reads what was sent.
+#[test]
+fn an_input_that_is_spoiled_while_it_arrives_reaches_no_task() {
+    let home = Home::new();
+    let mut master = Daemon::master(&home, "p");
+    let relay = relay(&mut master, 12);
+    let worker = Daemon::worker(&home, "w1", &relay.address().to_string(), 1);
+    let spoils: [Change; 3] = [
+        ("scribbled", |path| flip(path, 5)),
+        ("truncated", |path| {
+            opened(path).set_len(0).expect("it is cut")
+        }),
+        ("removed", |path| fs::remove_file(path).expect("removed")),
+    ];
+    for (n, (what, spoil)) in spoils.into_iter().enumerate() {
+        let name = format!("input.{n}");
+        home.write(&name, Dice::of(40 + n as u64).bytes(LARGE));
+        relay.set(Conditions {
+            bytes_per_s: Some(SLOW),
+            ..Conditions::GOOD
+        });
+        let running = Running::start(home.muster(&reading(&master.address(), &name)));
+        spoil(&arrived(&worker, 2 << 20));
+        relay.set(Conditions::GOOD);
+        let ran = running.finish(SOON).ended_with(0);
+        assert_eq!(ran.stdout, sum_of(&home, &name), "{what}");
+    }
+}
+
+/// X3: what has come survives its receiver, to the last hundredth.
+#[test]
+fn a_receiver_that_is_killed_just_before_the_end_is_sent_the_rest() {
+    let home = Home::new();
+    let mut master = Daemon::master(&home, "p");
+    let relay = relay(&mut master, 13);
+    let mut worker = Daemon::worker(&home, "w1", &relay.address().to_string(), 1);
+    home.write("input", Dice::of(50).bytes(LARGE));
+    let at = |bytes_per_s| {
+        relay.set(Conditions {
+            bytes_per_s: Some(bytes_per_s),
+            ..Conditions::GOOD
+        });
+    };
+    at(8 << 20);
+    let running = Running::start(home.muster(&reading(&master.address(), "input")));
+    arrived(&worker, LARGE - LARGE / 20);
+    at(256 << 10);
+    arrived(&worker, LARGE - LARGE / 100);
+    worker.kill();
+    let before = relay.passed().down;
+    relay.set(Conditions::GOOD);
+    worker.start();
+    let ran = running.finish(LONG).ended_with(0);
+    assert_eq!(ran.stdout, sum_of(&home, "input"));
+    let again = relay.passed().down - before;
+    assert!(again < (1 << 20) + LARGE / 100, "{again} bytes");
+}
+
+/// A task that reads an input.
+fn reading<'a>(master: &'a str, name: &'a str) -> [&'a str; 9] {
+    [
+        "run", "--quiet", "--master", master, "--input", name, "--", "cksum", name,
+    ]
+}
+
+fn sum_of(home: &Home, name: &str) -> String {
+    let mut sum = Command::new("cksum");
+    let sum = sum.arg(name).current_dir(home.work()).output();
+    String::from_utf8_lossy(&sum.expect("POSIX has it").stdout).into_owned()
+}
+
+/// Where the contents are that a worker receives, when so many bytes of them have come.
+fn arrived(worker: &Daemon, bytes: u64) -> PathBuf {
+    let find = || -> Option<PathBuf> {
+        let partials = worker.state_dir().join("files/partial");
+        let entries = fs::read_dir(partials).ok()?.flatten();
+        let mut files = entries.filter(|entry| entry.path().extension().is_none());
+        let found = files.find(|entry| {
+            let metadata = entry.metadata();
+            metadata.is_ok_and(|metadata| metadata.blocks() * 512 >= bytes)
+        });
+        found.map(|entry| entry.path())
+    };
+    until("a part of it has come", SOON, find)
 }
 
 /// What is done to an input, and its name.
