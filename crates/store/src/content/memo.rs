@@ -36,9 +36,7 @@ impl Stamp {
     /// How long ago it was written; `None` if that is to come, or before 1970.
     pub fn age(&self) -> Option<Duration> {
         let written = Duration::from_nanos(u64::try_from(self.mtime_ns).ok()?);
-        SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH + written)
-            .ok()
+        (SystemTime::UNIX_EPOCH + written).elapsed().ok()
     }
 }
 

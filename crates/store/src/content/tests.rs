@@ -312,7 +312,7 @@ fn rotten_bytes_are_not_copied_to_a_task() {
 fn a_file_that_was_written_to_is_read_again_before_it_is_linked() {
     let world = World::new();
     let (digest, _) = world.put(b"good");
-    let before = SystemTime::now() - Duration::from_secs(60);
+    let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let settle = |usage| {
         let file = File::open(world.store.path_for(digest, usage)).unwrap();
         file.set_modified(before).unwrap();
