@@ -185,6 +185,36 @@ fn inputs_larger_than_the_disk_of_a_worker_pass_it_in_turn() {
     assert_eq!(losses["no_space"].as_u64().unwrap_or(0), 0, "{losses}");
 }
 
+/// W4: what a worker can never hold is not sent there in vain, and runs where there is room.
+#[test]
+fn an_input_larger_than_the_disk_of_a_worker_runs_at_another() {
+    let home = Home::new();
+    let Some(_disk) = Disk::mount(home.path("worker-small"), 6) else {
+        return;
+    };
+    let mut master = Daemon::master(&home, "p");
+    let address = master.address();
+    let _small = Daemon::worker(&home, "small", &address, 1);
+    let names = ["in".to_owned()];
+    let wanted = sums_of(&home, &names);
+    let words = ["run", "--master", &address, "--input", "in", "--"];
+    let words = [&words[..], &["cksum", "in"]].concat();
+    let running = Running::start(home.muster(&words));
+    let status = || {
+        let status = home.run(&["status", "--master", &address, "--json"], SOON);
+        status.ended_with(0).json()
+    };
+    until_true("it is handed back", SOON, || {
+        status()["losses"]["no_space"].as_u64().unwrap_or(0) > 1
+    });
+    let sent = status()["links"][0]["sent_bytes"].as_u64();
+    assert!(sent.is_some_and(|sent| sent < 1 << 20), "{sent:?}");
+    let _large = Daemon::worker(&home, "large", &address, 1);
+    let ran = running.finish(LONG).ended_with(0);
+    assert_eq!(ran.stdout, wanted);
+    assert!(ran.stderr.contains("lost before: no_space"), "{ran:?}");
+}
+
 /// Writes files of 8 MiB; what `cksum` says of each, in order.
 fn sums_of(home: &Home, names: &[String]) -> String {
     let mut sums = String::new();

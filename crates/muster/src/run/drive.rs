@@ -274,8 +274,16 @@ impl Drive<'_> {
         if let Ok(Ok(story)) = timeout(STATUS_WAIT, self.client.explain(Subject::Task(first))).await
             && let Some(line) = story.last().filter(|line| line.contains("wait"))
         {
+            let mut lost = story.iter().rev();
+            let why = lost.find_map(|line| Some(line.split_once(" lost: ")?.1));
+            let before = why.map(|why| format!("; lost before: {why}"));
+            let before = before.unwrap_or_default();
             self.progress.clear();
-            eprintln!(" nothing has ended yet: {}", harmless(line));
+            eprintln!(
+                " nothing has ended yet: {}{}",
+                harmless(line),
+                harmless(&before)
+            );
         }
     }
 

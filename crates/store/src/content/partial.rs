@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -140,6 +140,7 @@ impl ContentStore {
     /// Begins to receive contents in parts, or goes on with what an earlier transfer has left.
     ///
     /// # Errors
+    /// [`ContentError::Full`] if the disk has no room for what is missing, before any of it is sent;
     /// [`ContentError::Busy`] while another process receives them; the disk.
     pub fn partial(&self, shape: Shape) -> Result<Partial, ContentError> {
         let dir = Dir::open(&self.partials())?;
@@ -159,6 +160,7 @@ impl ContentStore {
                 file.set_len(bytes)?;
             }
         }
+        has_room(&contents, shape.bytes)?;
         let partial = Partial {
             shape,
             contents,
@@ -246,6 +248,19 @@ impl ContentStore {
     }
 }
 
+/// Whether there is room for a file to grow to `bytes`; others may take it meanwhile.
+fn has_room(file: &File, bytes: u64) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    // Zero blocks in all: a file system that does not know its size.
+    let is_known = disk.f_blocks > 0;
+    let lacking = bytes.saturating_sub(file.metadata()?.blocks().saturating_mul(BLOCK_BYTES));
+    if is_known && lacking > free {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}
+
 /// What the contents and the pairs are called.
 fn partial_names(digest: Digest) -> [String; 2] {
     [digest.to_string(), format!("{digest}.{PAIRS}")]
@@ -276,5 +291,7 @@ pub(super) fn leaf(start: ChunkNum, bytes: &[u8], is_root: bool) -> Hash {
     Hash::from_bytes(hasher.finalize_non_root())
 }
 
+/// What the system counts the room of a file in.
+const BLOCK_BYTES: u64 = 512;
 /// What a file of pairs is called beside its contents.
 const PAIRS: &str = "pairs";
