@@ -4,7 +4,6 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use muster_node::trial::{Conditions, Relay};
@@ -156,7 +155,7 @@ fn an_input_that_is_spoiled_while_it_arrives_reaches_no_task() {
         spoil(&arrived(&worker, 2 << 20));
         relay.set(Conditions::GOOD);
         let ran = running.finish(SOON).ended_with(0);
-        assert_eq!(ran.stdout, sum_of(&home, &name), "{what}");
+        assert_eq!(ran.stdout, home.sum_of(&name), "{what}");
     }
 }
 
@@ -184,7 +183,7 @@ fn a_receiver_that_is_killed_just_before_the_end_is_sent_the_rest() {
     relay.set(Conditions::GOOD);
     worker.start();
     let ran = running.finish(LONG).ended_with(0);
-    assert_eq!(ran.stdout, sum_of(&home, "input"));
+    assert_eq!(ran.stdout, home.sum_of("input"));
     let again = relay.passed().down - before;
     assert!(again < (1 << 20) + LARGE / 100, "{again} bytes");
 }
@@ -194,12 +193,6 @@ fn reading<'a>(master: &'a str, name: &'a str) -> [&'a str; 9] {
     [
         "run", "--quiet", "--master", master, "--input", name, "--", "cksum", name,
     ]
-}
-
-fn sum_of(home: &Home, name: &str) -> String {
-    let mut sum = Command::new("cksum");
-    let sum = sum.arg(name).current_dir(home.work()).output();
-    String::from_utf8_lossy(&sum.expect("POSIX has it").stdout).into_owned()
 }
 
 /// Where the contents are that a worker receives, when so many bytes of them have come.

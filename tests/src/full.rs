@@ -154,13 +154,7 @@ fn inputs_larger_than_the_disk_of_a_site_pass_it_in_turn() {
     let address = master.address();
     let mut foreman = Daemon::foreman(&home, "campus", std::slice::from_ref(&address));
     let _worker = Daemon::worker(&home, "w", &foreman.address(), 2);
-    let names: Vec<String> = (0..8).map(|n| format!("in{n}")).collect();
-    let wanted = sums_of(&home, &names);
-    let line = ["run", "--quiet", "--keep-order", "--master", &address, "--"];
-    let words = line.into_iter().chain(["cksum", "{}", ":::"]);
-    let words: Vec<&str> = words.chain(names.iter().map(String::as_str)).collect();
-    let ran = home.run(&words, LONG).ended_with(0);
-    assert_eq!(ran.stdout, wanted);
+    eight_pass(&home, &address);
 }
 
 /// W4: the same through a worker with room for three, one of which is the sandbox's.
@@ -173,13 +167,7 @@ fn inputs_larger_than_the_disk_of_a_worker_pass_it_in_turn() {
     let mut master = Daemon::master(&home, "p");
     let address = master.address();
     let _worker = Daemon::worker(&home, "w", &address, 2);
-    let names: Vec<String> = (0..8).map(|n| format!("in{n}")).collect();
-    let wanted = sums_of(&home, &names);
-    let line = ["run", "--quiet", "--keep-order", "--master", &address, "--"];
-    let words = line.into_iter().chain(["cksum", "{}", ":::"]);
-    let words: Vec<&str> = words.chain(names.iter().map(String::as_str)).collect();
-    let ran = home.run(&words, LONG).ended_with(0);
-    assert_eq!(ran.stdout, wanted);
+    eight_pass(&home, &address);
     let status = home.run(&["status", "--master", &address, "--json"], SOON);
     let losses = &status.ended_with(0).json()["losses"];
     assert_eq!(losses["no_space"].as_u64().unwrap_or(0), 0, "{losses}");
@@ -195,8 +183,7 @@ fn an_input_larger_than_the_disk_of_a_worker_runs_at_another() {
     let mut master = Daemon::master(&home, "p");
     let address = master.address();
     let _small = Daemon::worker(&home, "small", &address, 1);
-    let names = ["in".to_owned()];
-    let wanted = sums_of(&home, &names);
+    home.write("in", contents(0));
     let words = ["run", "--master", &address, "--input", "in", "--"];
     let words = [&words[..], &["cksum", "in"]].concat();
     let running = Running::start(home.muster(&words));
@@ -211,20 +198,22 @@ fn an_input_larger_than_the_disk_of_a_worker_runs_at_another() {
     assert!(sent.is_some_and(|sent| sent < 1 << 20), "{sent:?}");
     let _large = Daemon::worker(&home, "large", &address, 1);
     let ran = running.finish(LONG).ended_with(0);
-    assert_eq!(ran.stdout, wanted);
+    assert_eq!(ran.stdout, home.sum_of("in"));
     assert!(ran.stderr.contains("lost before: no_space"), "{ran:?}");
 }
 
-/// Writes files of 8 MiB; what `cksum` says of each, in order.
-fn sums_of(home: &Home, names: &[String]) -> String {
-    let mut sums = String::new();
-    for (n, name) in (0..).zip(names) {
+/// Eight inputs of 8 MiB, each for a task of its own, which reads it right.
+fn eight_pass(home: &Home, master: &str) {
+    let names: Vec<String> = (0..8).map(|n| format!("in{n}")).collect();
+    for (n, name) in (0..).zip(&names) {
         home.write(name, contents(n));
-        let mut sum = Command::new("cksum");
-        let sum = sum.arg(name).current_dir(home.work()).output();
-        sums += &String::from_utf8_lossy(&sum.expect("POSIX has it").stdout);
     }
-    sums
+    let wanted: String = names.iter().map(|name| home.sum_of(name)).collect();
+    let line = ["run", "--quiet", "--keep-order", "--master", master, "--"];
+    let words = line.into_iter().chain(["cksum", "{}", ":::"]);
+    let words: Vec<&str> = words.chain(names.iter().map(String::as_str)).collect();
+    let ran = home.run(&words, LONG).ended_with(0);
+    assert_eq!(ran.stdout, wanted);
 }
 
 /// 8 MiB that nothing else is like.

@@ -88,6 +88,13 @@ impl Home {
         fs::write(self.work().join(name), contents).expect("the file is written");
     }
 
+    /// What `cksum` says of a file.
+    pub fn sum_of(&self, name: &str) -> String {
+        let mut sum = Command::new("cksum");
+        let sum = sum.arg(name).current_dir(self.work()).output();
+        String::from_utf8_lossy(&sum.expect("POSIX has it").stdout).into_owned()
+    }
+
     /// Reads a file that work has left.
     pub fn read(&self, name: &str) -> String {
         let path = self.work().join(name);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 use muster_node::client::Client;
-use muster_node::report::hit_rate;
+use muster_node::report;
 use muster_proto::Digest;
 use muster_proto::wire::{SiteStatus, StatusReply, Subject};
 
@@ -51,7 +51,7 @@ pub fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     let text = match args.json {
         true => format!(
             "{}\n",
-            muster_node::report::status(args.master.project_name().as_deref(), &status)
+            report::status(args.master.project_name().as_deref(), &status)
         ),
         false => status_table(&project, &status),
     };
@@ -197,8 +197,8 @@ fn site_table(sites: &[SiteStatus]) -> String {
     );
     for site in sites {
         let cache = &site.cache;
-        let hits =
-            hit_rate(cache).map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", 100.0 * rate));
+        let hits = report::hit_rate(cache)
+            .map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", 100.0 * rate));
         text += &format!(
             "{:28} {:>7} {:>6} {:>6} {:>7} {:>10} {:>8} {:>10} {:>7} {:>7}\n",
             harmless(&format!("{}/{}", site.peer.site, site.peer.name)),
@@ -214,33 +214,4 @@ fn site_table(sites: &[SiteStatus]) -> String {
         );
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_status_has_the_fields_of_its_contract() {
-        let status = StatusReply {
-            epoch: 2,
-            losses: vec![("evicted".to_owned(), 3)],
-            ..StatusReply::default()
-        };
-        let json = muster_node::report::status(Some("p"), &status);
-        assert_eq!(json["schema"], "muster.status/1");
-        assert_eq!(json["project"], "p");
-        assert_eq!(json["losses"]["evicted"], 3);
-        for count in [
-            "submitted",
-            "waiting",
-            "leased",
-            "accounted",
-            "delivered",
-            "undelivered",
-            "attempts",
-        ] {
-            assert_eq!(json["tasks"][count], 0, "{count}");
-        }
-    }
 }

@@ -13,6 +13,7 @@ use std::thread::available_parallelism;
 use clap::Args;
 use muster_node::client::Client;
 use muster_node::clock::Clock;
+use muster_node::scratch::Scratch;
 use muster_proto::Resources;
 
 use crate::connect::{CatalogArgs, LONG, MasterArgs, runtime};
@@ -22,7 +23,6 @@ use crate::error::{CliError, Exit};
 use crate::interrupt::Interrupt;
 use crate::scratch::{Fate, scratch};
 use crate::text::quoted;
-use muster_node::scratch::Scratch;
 
 use drive::{Drive, End, Rows, Tenancy, Told};
 use progress::Progress;

@@ -185,17 +185,7 @@ impl Client {
         let template = Arc::new(template.clone());
         let mut ranges: Vec<Range> = Vec::new();
         for tasks in cut(&template, tasks)? {
-            let mut tries = SUBMIT_TRIES_MAX;
-            let (first, count) = loop {
-                match self.submit_frame(&template, tasks.clone()).await? {
-                    Ok(taken) => break taken,
-                    Err(Refusal::MissingFile) if tries > 0 && !files.is_empty() => {
-                        tries -= 1;
-                        self.put_files(files).await?;
-                    }
-                    Err(refusal) => return Err(ClientError::NotTaken(refusal)),
-                }
-            };
+            let (first, count) = self.submit_part(&template, tasks, files).await?;
             let last = TaskId(first.0 + u64::from(count).saturating_sub(1));
             match ranges.last_mut() {
                 Some((_, before)) if before.0 + 1 == first.0 => *before = last,
@@ -203,6 +193,34 @@ impl Client {
             }
         }
         Ok(ranges)
+    }
+
+    /// Submits what fits a frame.
+    async fn submit_part(
+        &self,
+        template: &Arc<Template>,
+        mut tasks: Vec<TaskBody>,
+        files: &[(Digest, PathBuf)],
+    ) -> Result<(TaskId, u32), ClientError> {
+        let mut tries = if files.is_empty() {
+            0
+        } else {
+            SUBMIT_TRIES_MAX
+        };
+        loop {
+            let sent = match tries {
+                0 => std::mem::take(&mut tasks),
+                _ => tasks.clone(),
+            };
+            match self.submit_frame(template, sent).await? {
+                Ok(taken) => return Ok(taken),
+                Err(Refusal::MissingFile) if tries > 0 => {
+                    tries -= 1;
+                    self.put_files(files).await?;
+                }
+                Err(refusal) => return Err(ClientError::NotTaken(refusal)),
+            }
+        }
     }
 
     async fn submit_frame(

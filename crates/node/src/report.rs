@@ -89,3 +89,32 @@ pub fn hit_rate(cache: &CacheStatus) -> Option<f64> {
     let served = cache.hits.saturating_add(cache.joined);
     (cache.wanted > 0).then(|| served as f64 / cache.wanted as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_has_the_fields_of_its_contract() {
+        let reply = StatusReply {
+            epoch: 2,
+            losses: vec![("evicted".to_owned(), 3)],
+            ..StatusReply::default()
+        };
+        let json = super::status(Some("p"), &reply);
+        assert_eq!(json["schema"], "muster.status/1");
+        assert_eq!(json["project"], "p");
+        assert_eq!(json["losses"]["evicted"], 3);
+        for count in [
+            "submitted",
+            "waiting",
+            "leased",
+            "accounted",
+            "delivered",
+            "undelivered",
+            "attempts",
+        ] {
+            assert_eq!(json["tasks"][count], 0, "{count}");
+        }
+    }
+}

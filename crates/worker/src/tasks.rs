@@ -127,7 +127,7 @@ impl Worker {
 
     /// All inputs of an attempt are here: it waits for resources, or is done if nothing is to be executed.
     pub(crate) fn staged(&mut self, key: TaskKey) {
-        let Some(held) = self.tasks.get_mut(&key) else {
+        let Some(held) = self.tasks.get(&key) else {
             return;
         };
         if held.template.command == Command::Noop && held.body.words.is_empty() {
@@ -138,9 +138,16 @@ impl Worker {
             self.end_task(key);
             return self.report_run(attempt, RunReport::nothing(Ok(())));
         }
-        held.stage = Stage::Waiting;
-        let entry = held.entry(key);
-        self.waiting.insert(entry);
+        self.wait(key);
+    }
+
+    /// An attempt waits for resources: from now on, or again.
+    fn wait(&mut self, key: TaskKey) {
+        if let Some(held) = self.tasks.get_mut(&key) {
+            held.stage = Stage::Waiting;
+            let entry = held.entry(key);
+            self.waiting.insert(entry);
+        }
     }
 
     /// Starts what fits, in order; what does not fit lets smaller ones pass. Nothing starts while too many results
@@ -258,7 +265,7 @@ impl Worker {
             }
             return;
         };
-        let Some(held) = self.tasks.get_mut(&key) else {
+        let Some(held) = self.tasks.get(&key) else {
             return;
         };
         let attempt = Attempt {
@@ -266,10 +273,7 @@ impl Worker {
             round: held.round,
         };
         if let RunEnd::Unbegun = end {
-            held.stage = Stage::Waiting;
-            let entry = held.entry(key);
-            self.waiting.insert(entry);
-            return;
+            return self.wait(key);
         }
         let others = self.runs.under_way();
         if let RunEnd::Lost(Loss::NoSpace) = end
@@ -277,20 +281,12 @@ impl Worker {
         {
             // The disk holds fewer at once than there are cores for; this one goes on when there is room again.
             (self.at_once, self.eased) = (others, 0);
-            held.stage = Stage::Waiting;
-            let entry = held.entry(key);
-            self.waiting.insert(entry);
-            return;
+            return self.wait(key);
         }
         if let RunEnd::Lost(Loss::NoSpace) = end {
             self.full_until = now + FULL_PAUSE;
-            if self.make_room_for(key, out)
-                && let Some(held) = self.tasks.get_mut(&key)
-            {
-                held.stage = Stage::Waiting;
-                let entry = held.entry(key);
-                self.waiting.insert(entry);
-                return;
+            if self.make_room_for(key, out) {
+                return self.wait(key);
             }
         }
         self.end_task(key);

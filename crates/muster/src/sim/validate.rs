@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use muster_node::clock::Clock;
+use muster_node::scratch::Scratch;
 use serde_json::json;
 
 use crate::clients::print;
@@ -23,7 +24,6 @@ use crate::connect::runtime;
 use crate::embedded::{Federation, Plan};
 use crate::error::{CliError, Exit};
 use crate::scratch::{Fate, scratch};
-use muster_node::scratch::Scratch;
 
 use calibrate::Machine;
 use sides::Pair;
