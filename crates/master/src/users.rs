@@ -164,7 +164,7 @@ impl Master {
         let ranges = united(watch.ranges);
         let open = ranges
             .iter()
-            .map(|range| self.open_in(*range).count() as u64)
+            .map(|(first, last)| self.book.open.count(*first..=*last) as u64)
             .sum();
         if let Some(watcher) = self.watchers.get_mut(&link) {
             *watcher = Watcher {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 
 use std::collections::VecDeque;
 
@@ -147,26 +147,43 @@ impl<K: Numbered, V> SeqMap<K, V> {
 
     /// The keys in `range` and their values, in order. Costs what is in it, and O(width / 64).
     pub fn range(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = (K, &V)> {
-        let first = match range.start_bound() {
-            Bound::Included(key) => key.number(),
-            Bound::Excluded(key) => key.number().saturating_add(1),
-            Bound::Unbounded => 0,
+        let numbers = numbers(range);
+        self.pages_in(self.pages_of(&numbers))
+            .filter(move |(key, _)| numbers.contains(&key.number()))
+    }
+
+    /// How many keys are in `range`. O(width / 64): of a page that is in it as a whole only the count is looked at.
+    pub fn count(&self, range: impl RangeBounds<K>) -> usize {
+        let numbers = numbers(range);
+        let count = |at: usize| {
+            let first = (self.base + at as u64) * PLACES;
+            let is_whole = numbers.contains(&first) && numbers.contains(&(first + PLACES - 1));
+            match &self.pages[at] {
+                Some(page) if is_whole => page.held as usize,
+                Some(_) => {
+                    let keys = self.pages_in(at..at + 1);
+                    keys.filter(|(key, _)| numbers.contains(&key.number()))
+                        .count()
+                }
+                None => 0,
+            }
         };
-        let last = match range.end_bound() {
-            Bound::Included(key) => key.number(),
-            Bound::Excluded(key) => key.number().saturating_sub(1),
-            Bound::Unbounded => u64::MAX,
-        };
+        self.pages_of(&numbers).map(count).sum()
+    }
+
+    /// Where the pages are that hold keys of these numbers.
+    fn pages_of(&self, numbers: &RangeInclusive<u64>) -> Range<usize> {
         let clamp = |number: u64| {
             let page = (number / PLACES).saturating_sub(self.base);
             usize::try_from(page).map_or(self.pages.len(), |page| page.min(self.pages.len()))
         };
-        let pages = clamp(first)..clamp(last).saturating_add(1).min(self.pages.len());
-        self.pages_in(pages)
-            .filter(move |(key, _)| (first..=last).contains(&key.number()))
+        clamp(*numbers.start())
+            ..clamp(*numbers.end())
+                .saturating_add(1)
+                .min(self.pages.len())
     }
 
-    fn pages_in(&self, pages: std::ops::Range<usize>) -> impl DoubleEndedIterator<Item = (K, &V)> {
+    fn pages_in(&self, pages: Range<usize>) -> impl DoubleEndedIterator<Item = (K, &V)> {
         let base = self.base;
         let rows =
             pages.filter_map(move |at| Some((base + at as u64, self.pages.get(at)?.as_ref()?)));
@@ -211,6 +228,20 @@ impl<K: Numbered, V> SeqMap<K, V> {
             self.pages.pop_back();
         }
     }
+}
+
+fn numbers<K: Numbered>(range: impl RangeBounds<K>) -> RangeInclusive<u64> {
+    let first = match range.start_bound() {
+        Bound::Included(key) => key.number(),
+        Bound::Excluded(key) => key.number().saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let last = match range.end_bound() {
+        Bound::Included(key) => key.number(),
+        Bound::Excluded(key) => key.number().saturating_sub(1),
+        Bound::Unbounded => u64::MAX,
+    };
+    first..=last
 }
 
 fn place_of(key: impl Numbered) -> usize {
@@ -307,6 +338,8 @@ mod tests {
                 let (first, last) = (TaskId(step / 4), TaskId(step / 4 + 200));
                 let here = map.range(first..=last);
                 assert!(here.eq(model.range(first..=last).map(|(key, value)| (*key, value))));
+                assert_eq!(map.count(first..=last), model.range(first..=last).count());
+                assert_eq!(map.count(first..), model.range(first..).count());
             }
         }
         same(&map, &model);
@@ -335,5 +368,7 @@ mod tests {
         assert_eq!(map.range(TaskId(0)..=TaskId(u64::MAX)).count(), 1);
         assert_eq!(map.range(TaskId(2_000)..=TaskId(u64::MAX)).count(), 0);
         assert_eq!(map.range(TaskId(0)..=TaskId(999)).count(), 0);
+        assert_eq!(map.count(TaskId(0)..=TaskId(u64::MAX)), 1);
+        assert_eq!(map.count(TaskId(2_000)..=TaskId(u64::MAX)), 0);
     }
 }
