@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 
+use litemap::LiteMap;
 use muster_proto::limits::{HOARD, HOARD_PER_SLOT_MAX, LEASES_PER_CHILD_MAX};
 use muster_proto::task::FileRef;
 use muster_proto::{Resources, Span};
@@ -103,14 +104,14 @@ pub(crate) struct Child {
     pub core_slots: u32,
     total: Room,
     used: Room,
-    seats: BTreeMap<u32, Seats>,
+    seats: LiteMap<u32, Seats>,
     extras: u32,
     extra_ns: u64,
     pub leases: Chain,
     /// The number of its last change, in [`Children::changes`].
     changed: u64,
     /// Run times here, by category.
-    pub runs: BTreeMap<u32, Runs>,
+    pub runs: LiteMap<u32, Runs>,
     pub files: Files,
 }
 
@@ -435,12 +436,12 @@ impl Children {
             core_slots: 0,
             total: Room::default(),
             used: Room::default(),
-            seats: BTreeMap::new(),
+            seats: LiteMap::new(),
             extras: 0,
             extra_ns: 0,
             leases: Chain::EMPTY,
             changed: 0,
-            runs: BTreeMap::new(),
+            runs: LiteMap::new(),
             files: Files::default(),
         });
         self.touch(number);

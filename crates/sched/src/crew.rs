@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use litemap::LiteMap;
 use muster_proto::limits::{FOREMAN_GRACE, WORKER_GRACE};
 use muster_proto::machine::Deadline;
 use muster_proto::wire::Offer;
@@ -40,7 +41,7 @@ enum Presence {
     Here {
         link: LinkId,
         inventory: Stock,
-        templates: BTreeSet<(MasterId, TemplateId)>,
+        templates: LiteMap<(MasterId, TemplateId), ()>,
     },
 }
 
@@ -98,7 +99,7 @@ impl Crew {
         let presence = Presence::Here {
             link,
             inventory,
-            templates: BTreeSet::new(),
+            templates: LiteMap::new(),
         };
         let arriving = self
             .children
@@ -271,7 +272,7 @@ impl Crew {
             .get_mut(&child)
             .map(|known| &mut known.presence)
         {
-            Some(Presence::Here { templates, .. }) => templates.insert(template),
+            Some(Presence::Here { templates, .. }) => templates.insert(template, ()).is_none(),
             Some(Presence::Away { .. }) | None => false,
         }
     }
@@ -292,7 +293,7 @@ impl Crew {
             .filter_map(|known| match &mut known.presence {
                 Presence::Here {
                     link, templates, ..
-                } => templates.remove(&template).then_some(*link),
+                } => templates.remove(&template).map(|()| *link),
                 Presence::Away { .. } => None,
             });
         here.collect()

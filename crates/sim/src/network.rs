@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use litemap::LiteMap;
 use muster_proto::wire::Frame;
 use muster_proto::{LinkId, Span, Time};
 
@@ -135,7 +136,7 @@ pub struct Network {
     /// By number; numbers are not used again, and what is over keeps an empty place.
     connections: Vec<Option<Connection>>,
     /// The connections that each actor has not given up.
-    by_actor: Vec<BTreeSet<ConnId>>,
+    by_actor: Vec<LiteMap<ConnId, ()>>,
     /// The connections that are not over, by who dialled whom.
     by_pair: BTreeMap<(ActorId, ActorId), Vec<ConnId>>,
     cuts: BTreeSet<(ActorId, ActorId)>,
@@ -178,9 +179,9 @@ impl Network {
             .push(Some(Connection { route, ends, ways }));
         for actor in [dialler, dialled] {
             if self.by_actor.len() <= actor.0 {
-                self.by_actor.resize_with(actor.0 + 1, BTreeSet::new);
+                self.by_actor.resize_with(actor.0 + 1, LiteMap::new);
             }
-            self.by_actor[actor.0].insert(id);
+            self.by_actor[actor.0].insert(id, ());
         }
         self.by_pair.entry((dialler, dialled)).or_default().push(id);
         id
@@ -220,7 +221,11 @@ impl Network {
 
     /// The connections of `actor` that it has not given up, with its end.
     pub fn of(&self, actor: ActorId) -> Vec<(ConnId, Which)> {
-        let own = self.by_actor.get(actor.0).into_iter().flatten();
+        let own = self
+            .by_actor
+            .get(actor.0)
+            .into_iter()
+            .flat_map(LiteMap::keys);
         own.filter_map(|id| {
             let ends = &self.connections.get(id.0 as usize)?.as_ref()?.ends;
             let which = [Which::Dialler, Which::Dialled]

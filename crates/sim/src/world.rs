@@ -21,6 +21,7 @@ mod runs;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use litemap::LiteMap;
 use muster_proto::machine::{Input, Output};
 use muster_proto::peer::Role;
 use muster_proto::wire::Frame;
@@ -249,7 +250,7 @@ struct Process<B> {
     fetches_made: u64,
     /// Fetches of others that have all that has come here so far, by the contents that are still arriving.
     followers: BTreeMap<Digest, Vec<Event>>,
-    runs: BTreeMap<u64, Box<Launch>>,
+    runs: LiteMap<u64, Box<Launch>>,
     /// Runs that begin one after the other when the one by whose number they are found has ended.
     lined_up: BTreeMap<u64, VecDeque<Launch>>,
 }

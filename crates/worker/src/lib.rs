@@ -15,6 +15,7 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use muster_proto::machine::{Deadline, FetchEnd, Gate, Input, Machine, Never, Output, Side};
 use muster_proto::outcome::{End, Failure, Measured, Ran, Report, ReturnedFile, Stream};
 use muster_proto::task::{FileRef, InputFile, OutputFile, Words};
@@ -146,8 +147,8 @@ impl RunReport {
 pub struct Worker {
     config: Config,
     superior: Option<(LinkId, Peer)>,
-    templates: BTreeMap<(MasterId, TemplateId), Arc<muster_proto::task::Template>>,
-    epochs: BTreeMap<MasterId, muster_proto::Epoch>,
+    templates: LiteMap<(MasterId, TemplateId), Arc<muster_proto::task::Template>>,
+    epochs: LiteMap<MasterId, muster_proto::Epoch>,
     tasks: BTreeMap<TaskKey, Box<Held>>,
     /// Staged tasks by order of start.
     waiting: BTreeSet<Entry>,
@@ -180,8 +181,8 @@ impl Worker {
     pub fn new(config: Config, files: impl IntoIterator<Item = FileRef>) -> Self {
         Self {
             superior: None,
-            templates: BTreeMap::new(),
-            epochs: BTreeMap::new(),
+            templates: LiteMap::new(),
+            epochs: LiteMap::new(),
             tasks: BTreeMap::new(),
             waiting: BTreeSet::new(),
             runs: Runs::new(config.shape),

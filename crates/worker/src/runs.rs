@@ -6,8 +6,9 @@
 //! soon is recalled, so that a run that turns out long holds nothing behind it. `docs/decisions/0004-lined-up.md` has
 //! the figures.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
+use litemap::LiteMap;
 use muster_proto::limits::RUNS_MAX;
 use muster_proto::{Resources, Span, TaskKey, Time};
 
@@ -27,7 +28,7 @@ const LINE_WAIT_MAX: Span = Span::millis(20);
 pub(crate) struct Runs {
     shape: Resources,
     free: Resources,
-    open: BTreeMap<RunId, Box<Run>>,
+    open: LiteMap<RunId, Box<Run>>,
     made: u64,
     /// The mean wall time of late, each new one with a weight of an eighth.
     pace: Option<Span>,
@@ -60,7 +61,7 @@ impl Runs {
         Self {
             shape,
             free: shape,
-            open: BTreeMap::new(),
+            open: LiteMap::new(),
             made: 0,
             pace: None,
         }

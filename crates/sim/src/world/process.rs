@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use litemap::LiteMap;
 use muster_proto::machine::Input;
 use muster_proto::peer::Role;
 use muster_proto::{Digest, Span, Time};
@@ -52,7 +53,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             fetches: BTreeMap::new(),
             fetches_made: 0,
             followers: BTreeMap::new(),
-            runs: BTreeMap::new(),
+            runs: LiteMap::new(),
             lined_up: BTreeMap::new(),
         });
         self.haunts.starts(actor);
@@ -78,7 +79,7 @@ impl<B: Brain, O: Observer> World<B, O> {
             host.home.contents.clear();
         }
         self.saw(&Sight::Killed { actor });
-        for launch in process.runs.into_values() {
+        for (_, launch) in process.runs {
             let attempt = launch.attempt;
             self.saw(&Sight::Cut { actor, attempt });
         }
