@@ -4,10 +4,12 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::daemon::Daemon;
+use crate::dice::Dice;
 use crate::home::Home;
 use crate::wait::{LONG, SOON};
 
@@ -136,4 +138,58 @@ fn bytes_that_turn_in_a_cache_reach_no_task() {
     assert_eq!(spoiled, Some(1), "{}", site.status());
     assert!(turn(&second.state_dir()) > 0);
     site.reads(2);
+}
+
+/// A link with a limit: contents keep to it both ways, large and small, and arrive whole.
+#[test]
+fn files_cross_a_link_no_faster_than_its_rate() {
+    let home = Home::new();
+    let words = ["master", "--project", "p", "--link-rate", "2M"];
+    let mut master = Daemon::listening(&home, "master-p", &words);
+    let mut foreman = Daemon::foreman(&home, "campus", &[master.address()]);
+    let _worker = Daemon::worker(&home, "w1", &foreman.address(), 1);
+    let mut dice = Dice::of(7);
+    home.write("large", dice.bytes(3 << 20));
+    for n in 1..=10 {
+        home.write(&format!("small.{n}"), dice.bytes(100 << 10));
+    }
+    let address = master.address();
+    let words = ["run", "--quiet", "--master", &address, "--array", "1-10"];
+    let files = [
+        "--input", "large", "--input", "small.{}", "--output", "out.{}",
+    ];
+    let task = [
+        "--",
+        "sh",
+        "-c",
+        "cat small.{} large | head -c 310000 > out.{}",
+    ];
+    let begun = Instant::now();
+    let words = [&words[..], &files, &task].concat();
+    home.run(&words, LONG).ended_with(0);
+    // 4 MB down one after the other, and then 3 MB up: 2 s and 1.5 s, but for what may go ahead.
+    assert!(
+        begun.elapsed() >= Duration::from_secs(3),
+        "it took {:?}",
+        begun.elapsed()
+    );
+    let large = fs::read(home.work().join("large")).expect("it is there");
+    for n in 1..=10 {
+        let read = |name: String| fs::read(home.work().join(name)).expect("it is there");
+        let wanted = [read(format!("small.{n}")), large.clone()].concat();
+        assert_eq!(read(format!("out.{n}")), wanted[..310_000], "out.{n}");
+    }
+}
+
+/// A rate that no transfer would live through is refused.
+#[test]
+fn a_rate_has_to_be_one() {
+    let home = Home::new();
+    for (rate, why) in [
+        ("3", "the least is 16K a second"),
+        ("fast", "a size is a number"),
+    ] {
+        let ran = home.run(&["master", "--project", "p", "--link-rate", rate], SOON);
+        assert!(ran.ended_with(2).stderr.contains(why), "{rate}");
+    }
 }

@@ -13,6 +13,7 @@ use muster_node::daemon::{
     self, Above, Common, DaemonError, Discovery, ForemanOptions, MasterOptions, ShareDir,
     WorkerOptions,
 };
+use muster_node::endpoint::LinkRate;
 use muster_proto::Resources;
 use muster_store::DirLock;
 
@@ -61,6 +62,8 @@ pub struct MasterArgs {
     #[command(flatten)]
     finding: Finding,
     #[command(flatten)]
+    links: Links,
+    #[command(flatten)]
     pub standing: Standing,
 }
 
@@ -85,6 +88,8 @@ pub struct ForemanArgs {
     cache: Option<u64>,
     #[command(flatten)]
     finding: Finding,
+    #[command(flatten)]
+    links: Links,
     #[command(flatten)]
     pub standing: Standing,
 }
@@ -133,7 +138,33 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
     #[command(flatten)]
+    links: Links,
+    #[command(flatten)]
     pub standing: Standing,
+}
+
+/// How much of its links a standing process takes.
+#[derive(Args, Clone, Copy, Debug)]
+struct Links {
+    /// Most bytes of files per second over each of its links, each way; links of a foreman to its workers have no limit
+    /// [default: none]
+    #[arg(long, value_name = "SIZE", value_parser = parse_rate)]
+    link_rate: Option<LinkRate>,
+}
+
+impl Links {
+    /// What the process is told, with its limit.
+    fn limit(self, common: Common) -> Common {
+        Common {
+            link_rate: self.link_rate,
+            ..common
+        }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<LinkRate, String> {
+    let least = LinkRate::MIN / 1024;
+    LinkRate::new(parse_size(text)?).ok_or_else(|| format!("the least is {least}K a second"))
 }
 
 /// Where a standing process finds others, and is found.
@@ -178,6 +209,7 @@ impl Standing {
             keys_dir: self.keys.clone().map_or_else(places::keys, Ok)?,
             listen: self.listen.or(listen),
             port_file: self.port_file.clone(),
+            link_rate: None,
         })
     }
 }
@@ -218,6 +250,7 @@ pub fn master(args: &MasterArgs) -> Result<(), CliError> {
         state_dir,
         Some(SocketAddr::from(([0, 0, 0, 0], MASTER_PORT))),
     )?;
+    let common = args.links.limit(common);
     daemon::run_master(&MasterOptions {
         common,
         project: args.project.clone(),
@@ -237,10 +270,9 @@ pub fn foreman(args: &ForemanArgs) -> Result<(), CliError> {
         Some(dir) => dir.clone(),
         None => places::state()?.join("foremen").join(&args.site),
     };
-    let common = args.standing.common(
-        state_dir,
-        Some(SocketAddr::from(([0, 0, 0, 0], FOREMAN_PORT))),
-    )?;
+    let listen = SocketAddr::from(([0, 0, 0, 0], FOREMAN_PORT));
+    let common = args.standing.common(state_dir, Some(listen))?;
+    let common = args.links.limit(common);
     daemon::run_foreman(&ForemanOptions {
         common,
         site: args.site.clone(),
@@ -278,7 +310,7 @@ pub fn worker(args: &WorkerArgs) -> Result<(), CliError> {
         disk_bytes: args.disk.unwrap_or(DISK_BYTES),
     };
     daemon::run_worker(WorkerOptions {
-        common: args.standing.common(state_dir, None)?,
+        common: args.links.limit(args.standing.common(state_dir, None)?),
         site: args.site.clone(),
         name: args.name.clone(),
         superior: match &args.superior {

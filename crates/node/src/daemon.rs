@@ -21,7 +21,7 @@ use muster_proto::machine::{BadRecord, Side};
 use muster_store::{ContentError, JournalError, LockError};
 
 use crate::driver::{Door, DriveError};
-use crate::endpoint::{EndpointError, Listener, listen};
+use crate::endpoint::{EndpointError, LinkRate, Listener, listen};
 use crate::identity::{Credentials, IdentityError};
 
 pub use catalog::{CatalogOptions, run_catalog};
@@ -40,6 +40,8 @@ pub struct Common {
     pub listen: Option<SocketAddr>,
     /// Where its port is written while it can be reached.
     pub port_file: Option<PathBuf>,
+    /// How fast contents may cross its links to other sites; a foreman's workers are at its own.
+    pub link_rate: Option<LinkRate>,
 }
 
 /// How a daemon uses the catalog.

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::bulk::Shelf;
 use crate::clock::Clock;
-use crate::endpoint::Listener;
+use crate::endpoint::{LinkRate, Listener};
 use crate::identity::Credentials;
 
 mod chain;
@@ -54,6 +54,8 @@ pub struct Setup<M, L, H> {
     pub journal: Option<(Box<dyn Log>, Lsn)>,
     /// The content store.
     pub shelf: Shelf,
+    /// How fast contents may cross links to other sites.
+    pub link_rate: Option<LinkRate>,
     /// Whom to dial.
     pub superiors: Superiors,
     /// Where subordinates and users come in; `None` for a process that nobody dials.

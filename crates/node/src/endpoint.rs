@@ -23,12 +23,15 @@ mod continuity;
 mod dial;
 mod link;
 mod listen;
+mod pace;
 pub(crate) mod tls;
 mod tuning;
 
 pub use dial::{DialError, dial};
 pub use link::{Ending, Link, Statistics};
 pub use listen::{Listener, listen};
+pub use pace::LinkRate;
+pub(crate) use pace::Pace;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

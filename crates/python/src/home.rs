@@ -46,6 +46,7 @@ impl Home {
                 keys_dir: wanted.keys_dir,
                 listen: Some(wanted.listen),
                 port_file: None,
+                link_rate: None,
             },
             project: wanted.project,
             register: wanted.register,

@@ -128,26 +128,20 @@ impl Order<'_> {
                 stream::refuse(&mut sending, &mut receiving, Refused::Protocol);
                 return Err(Stop::Protocol.into());
             } else {
-                self.bring_small(&mut receiving, *at, bytes).await?;
+                let contents = stream::read_small(&mut receiving, bytes, link.pace()).await?;
+                self.take_in(*at, contents).await;
             }
         }
         Ok(())
     }
 
-    async fn bring_small(
-        &mut self,
-        stream: &mut RecvStream,
-        at: usize,
-        bytes: u64,
-    ) -> Result<(), Broken> {
-        let contents = stream::read_small(stream, bytes).await?;
+    async fn take_in(&mut self, at: usize, contents: Vec<u8>) {
         self.pack.places.push(at);
+        self.pack.bytes += contents.len() as u64;
         self.pack.files.push((self.wanted[at].digest, contents));
-        self.pack.bytes += bytes;
         if self.pack.bytes > PACK_BYTES {
             self.unpack().await;
         }
-        Ok(())
     }
 
     /// Writes the small contents gathered so far.

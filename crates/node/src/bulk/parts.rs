@@ -25,7 +25,7 @@ use super::serve::Unanswered;
 use super::shelf::{Sharing, Shelf, blocking};
 use super::stream::{self, More, Refused, Stop, within};
 use super::{CHUNK_BYTES, Lines, STILL, Wanted};
-use crate::endpoint::Link;
+use crate::endpoint::{Link, Pace};
 
 /// Contents that are arriving; shared by the streams that bring them and those that are served from them.
 #[derive(Debug)]
@@ -234,7 +234,7 @@ async fn stream_of(
         stream::refuse(&mut sending, &mut receiving, Refused::Protocol);
         return Err(Stop::Protocol.into());
     }
-    let passed = pass(&mut receiving, &mut outlet).await;
+    let passed = pass(&mut receiving, &mut outlet, link.pace()).await;
     match passed {
         Ok(Ok(())) => {
             // The peer may be gone; it has nothing to learn.
@@ -258,20 +258,22 @@ async fn stream_of(
 async fn pass(
     stream: &mut RecvStream,
     outlet: &mut Outlet,
+    pace: &Pace,
 ) -> Result<Result<(), ContentError>, Stop> {
     loop {
         let mut bytes = Vec::new();
         let came = tokio::select! {
             biased;
             verdict = &mut outlet.verdict => return verdict.map_err(|_| Stop::Cut),
-            came = stream::read_more(stream, CHUNK_BYTES as u64, &mut bytes) => came,
+            came = stream::read_more(stream, pace.piece() as u64, &mut bytes) => came,
         };
         let came = match came {
-            Ok(More::Came) => drain(stream, &mut bytes).await,
+            Ok(More::Came) => drain(stream, &mut bytes, pace.piece()).await,
             Ok(More::End) | Err(_) => came,
         };
         // What has come before a cut is as good as the rest.
         if !bytes.is_empty() {
+            pace.receive(bytes.len()).await;
             outlet.hand(Some(bytes)).await;
         }
         if came? == More::End {
@@ -284,9 +286,9 @@ async fn pass(
 
 /// Appends what else of a chunk is there already: on a slow path a piece is small and soon in its place, on a fast one
 /// large.
-async fn drain(stream: &mut RecvStream, bytes: &mut Vec<u8>) -> Result<More, Stop> {
-    while bytes.len() < CHUNK_BYTES {
-        let most = (CHUNK_BYTES - bytes.len()) as u64;
+async fn drain(stream: &mut RecvStream, bytes: &mut Vec<u8>, piece: usize) -> Result<More, Stop> {
+    while bytes.len() < piece {
+        let most = (piece - bytes.len()) as u64;
         tokio::select! {
             biased;
             came = stream::read_more(stream, most, bytes) => if came? == More::End {
@@ -354,9 +356,9 @@ fn groups(range: &Range<u64>) -> Groups {
 
 /// Answers a request for parts of contents that are here or arriving.
 pub(super) async fn send(
-    digest: Digest,
-    groups: &[Groups],
+    (digest, groups): (Digest, &[Groups]),
     shelf: &Shelf,
+    pace: &Pace,
     sending: &mut SendStream,
 ) -> Result<(), Unanswered> {
     let range = |groups: &Groups| {
@@ -382,7 +384,7 @@ pub(super) async fn send(
         .await
         .map_err(|error| unread(&error))?;
         if !read.is_empty() {
-            stream::pour(sending, read).await?;
+            stream::pour(sending, read, pace).await?;
         } else if let Some(news) = &mut news {
             // What comes next has not arrived here; if nothing does, it is not to be had.
             within(STILL, news.changed())

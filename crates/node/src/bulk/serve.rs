@@ -10,7 +10,7 @@ use super::parts;
 use super::shelf::{Kept, Outgoing, Shelf};
 use super::stream::{self, Refused, Stop};
 use super::{CHUNK_BYTES, PACK_BYTES, PACK_FILES, SMALL_BYTES};
-use crate::endpoint::Link;
+use crate::endpoint::{Link, Pace};
 use crate::tasks::Tasks;
 
 /// Answers what the peer asks on its bulk connection until that ends.
@@ -19,18 +19,18 @@ use crate::tasks::Tasks;
 pub(crate) async fn serve(link: Link, shelf: Shelf) {
     let mut streams = Tasks::new();
     while let Ok((sending, receiving)) = link.accept().await {
-        let role = link.peer().role;
-        streams.spawn(
-            "bulk stream",
-            answer(sending, receiving, role, shelf.clone()),
-        );
+        let (link, shelf) = (link.clone(), shelf.clone());
+        streams.spawn("bulk stream", async move {
+            answer(sending, receiving, &link, &shelf).await;
+        });
     }
 }
 
 /// Answers one request; a peer that breaks the rules costs one line of log and its stream.
-async fn answer(mut sending: SendStream, mut receiving: RecvStream, role: Role, shelf: Shelf) {
+async fn answer(mut sending: SendStream, mut receiving: RecvStream, link: &Link, shelf: &Shelf) {
+    let role = link.peer().role;
     let answered = match stream::read_request(&mut receiving).await {
-        Ok(request) => respond(request, role, &shelf, &mut sending, &mut receiving).await,
+        Ok(request) => respond(request, link, shelf, &mut sending, &mut receiving).await,
         Err(stop) => Err(stop.into()),
     };
     match answered {
@@ -64,15 +64,15 @@ impl From<Stop> for Unanswered {
 
 async fn respond(
     request: Request,
-    role: Role,
+    link: &Link,
     shelf: &Shelf,
     sending: &mut SendStream,
     receiving: &mut RecvStream,
 ) -> Result<(), Unanswered> {
     match request {
-        Request::Get(digests) => get(&digests, shelf, sending).await,
+        Request::Get(digests) => get(&digests, shelf, link.pace(), sending).await,
         Request::Parts { digest, groups } => {
-            let mut sent = parts::send(digest, &groups, shelf, sending).await;
+            let mut sent = parts::send((digest, &groups), shelf, link.pace(), sending).await;
             if sent.is_ok() {
                 sending.finish().ok();
                 sent = stream::verdict(receiving).await.map_err(Into::into);
@@ -91,7 +91,7 @@ async fn respond(
             Ok(stream::write(sending, &answer).await?)
         }
         // Whoever puts decides what is run; a foreman or worker returns outputs only when it is asked for them.
-        Request::Put(_) if role != Role::User => Err(Stop::Protocol.into()),
+        Request::Put(_) if link.peer().role != Role::User => Err(Stop::Protocol.into()),
         Request::Put(digests) => {
             put(digests, shelf, receiving).await?;
             Ok(stream::write(sending, &[1]).await?)
@@ -102,6 +102,7 @@ async fn respond(
 async fn get(
     digests: &[Digest],
     shelf: &Shelf,
+    pace: &Pace,
     sending: &mut SendStream,
 ) -> Result<(), Unanswered> {
     let mut left = digests;
@@ -119,7 +120,7 @@ async fn get(
                 }
                 Outgoing::Small(contents) => {
                     stream::write(sending, &(contents.len() as u64).to_le_bytes()).await?;
-                    stream::write(sending, &contents).await?;
+                    stream::write_paced(sending, &contents, pace).await?;
                 }
                 Outgoing::Large(mut file) => {
                     stream::write(sending, &file.left().to_le_bytes()).await?;
@@ -128,7 +129,7 @@ async fn get(
                             .read(CHUNK_BYTES)
                             .await
                             .map_err(|_| Unanswered::Ours(Refused::Disk))?;
-                        stream::write(sending, &chunk).await?;
+                        stream::write_paced(sending, &chunk, pace).await?;
                     }
                 }
             }
@@ -161,7 +162,10 @@ async fn put(
             settled(file.publish().await)?;
             continue;
         }
-        pack.push((digest, stream::read_small(receiving, bytes).await?));
+        pack.push((
+            digest,
+            stream::read_small(receiving, bytes, &Pace::default()).await?,
+        ));
         gathered += bytes;
         if gathered > PACK_BYTES || pack.len() == PACK_FILES {
             keep(std::mem::take(&mut pack), shelf).await?;

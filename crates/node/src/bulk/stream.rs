@@ -8,6 +8,7 @@ use quinn::{ReadError, ReadExactError, RecvStream, SendStream, VarInt, WriteErro
 use tokio::time::timeout;
 
 use super::STILL;
+use crate::endpoint::Pace;
 
 /// Why a transfer did not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,11 +80,17 @@ pub(crate) async fn read_length(stream: &mut RecvStream) -> Result<u64, Stop> {
 }
 
 /// Reads contents that are held in memory; `bytes` must be bounded by the caller.
-pub(crate) async fn read_small(stream: &mut RecvStream, bytes: u64) -> Result<Vec<u8>, Stop> {
+pub(crate) async fn read_small(
+    stream: &mut RecvStream,
+    bytes: u64,
+    pace: &Pace,
+) -> Result<Vec<u8>, Stop> {
     let mut contents = Vec::new();
     while (contents.len() as u64) < bytes {
-        let left = bytes - contents.len() as u64;
-        read_some(stream, left, &mut contents).await?;
+        let before = contents.len();
+        let most = (bytes - before as u64).min(pace.piece() as u64);
+        read_some(stream, most, &mut contents).await?;
+        pace.receive(contents.len() - before).await;
     }
     Ok(contents)
 }
@@ -141,12 +148,29 @@ pub(crate) async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Res
     }
 }
 
-/// Writes `bytes` without copying them; each piece that the stream takes must move within the deadline.
-pub(crate) async fn pour(stream: &mut SendStream, bytes: Vec<u8>) -> Result<(), Stop> {
-    let mut bytes = [Bytes::from(bytes)];
-    while !bytes[0].is_empty() {
-        let written = within(STILL, stream.write_chunks(&mut bytes)).await?;
-        written.map_err(write_stop)?;
+/// Writes contents without copying them; each piece that the stream takes must move within the deadline.
+pub(crate) async fn pour(stream: &mut SendStream, bytes: Vec<u8>, pace: &Pace) -> Result<(), Stop> {
+    let mut left = Bytes::from(bytes);
+    while !left.is_empty() {
+        let mut piece = [left.split_to(left.len().min(pace.piece()))];
+        pace.send(piece[0].len()).await;
+        while !piece[0].is_empty() {
+            let written = within(STILL, stream.write_chunks(&mut piece)).await?;
+            written.map_err(write_stop)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes contents at the pace of their link.
+pub(crate) async fn write_paced(
+    stream: &mut SendStream,
+    bytes: &[u8],
+    pace: &Pace,
+) -> Result<(), Stop> {
+    for piece in bytes.chunks(pace.piece()) {
+        pace.send(piece.len()).await;
+        write(stream, piece).await?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ use crate::bulk::stream::{self, Refused, Stop};
 use crate::bulk::{CHUNK_BYTES, PACK_BYTES, PACK_FILES, SMALL_BYTES};
 use crate::clock::Clock;
 use crate::driver::Backoff;
-use crate::endpoint::{Kind, Link};
+use crate::endpoint::{Kind, Link, Pace};
 
 /// A file to bring back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -337,14 +337,16 @@ impl Place<'_> {
         let path = self.path.join(target.name.as_str());
         let begin = move |first: Vec<u8>| write(root.draft(&name, bits)?, &first);
         let mut left = bytes;
-        let first = stream::read_small(answer, left.min(SMALL_BYTES)).await?;
+        let first = stream::read_small(answer, left.min(SMALL_BYTES), &Pace::default()).await?;
         left -= first.len() as u64;
         let placed = if left == 0 {
             blocking(move || begin(first)?.finish(digest)).await
         } else {
             let mut draft = blocking(move || begin(first)).await.map_err(at(&path))?;
             while left > 0 {
-                let chunk = stream::read_small(answer, left.min(CHUNK_BYTES as u64)).await?;
+                let chunk =
+                    stream::read_small(answer, left.min(CHUNK_BYTES as u64), &Pace::default())
+                        .await?;
                 left -= chunk.len() as u64;
                 draft = blocking(move || write(draft, &chunk))
                     .await

@@ -96,6 +96,7 @@ pub fn run_foreman(options: &ForemanOptions) -> Result<(), DaemonError> {
             credentials,
             journal: Some((log, next)),
             shelf: Shelf::start(store).map_err(DaemonError::System)?,
+            link_rate: common.link_rate,
             superiors,
             door,
             observer,

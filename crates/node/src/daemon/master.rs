@@ -147,6 +147,7 @@ fn run(
             credentials,
             journal: Some((log, next)),
             shelf: Shelf::start(store).map_err(DaemonError::System)?,
+            link_rate: common.link_rate,
             superiors: Superiors::fixed(Vec::new()),
             door,
             observer,

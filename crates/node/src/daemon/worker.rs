@@ -171,6 +171,7 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), DaemonError> {
             shelf: Shelf::start(store)
                 .map_err(DaemonError::System)?
                 .among(neighbours),
+            link_rate: common.link_rate,
             superiors,
             door,
             observer,

@@ -18,7 +18,7 @@ use super::roster::Arrival;
 use super::{Door, Superior};
 use crate::bulk::serve::serve;
 use crate::bulk::{Lines, Shelf};
-use crate::endpoint::{DialError, Kind, Link, dial};
+use crate::endpoint::{DialError, Kind, Link, LinkRate, dial};
 use crate::identity::Credentials;
 use crate::tasks::Tasks;
 
@@ -56,6 +56,8 @@ pub(super) struct Chain {
     pub(super) shelf: Shelf,
     pub(super) credentials: Arc<Credentials>,
     pub(super) links: Arc<AtomicU32>,
+    /// How fast contents may cross its links to other sites.
+    pub(super) rate: Option<LinkRate>,
     /// Whether the process is leaving.
     pub(super) leaving: watch::Receiver<bool>,
 }
@@ -200,6 +202,10 @@ impl Chain {
 
     /// Carries one bulk connection to its end.
     async fn carry(self, link: Link) {
+        let link = match self.rate.filter(|_| self.leads_away(&link)) {
+            Some(rate) => link.limited(rate),
+            None => link,
+        };
         let _ticket = match link.peer().role {
             // Nothing is ever fetched from a user, and several commands of one may be at work.
             Role::User => None,
@@ -208,6 +214,14 @@ impl Chain {
             }
         };
         serve(link, self.shelf).await;
+    }
+
+    /// Whether a link has a limit: not those within a site, from a foreman to its workers, nor those of users.
+    fn leads_away(&self, link: &Link) -> bool {
+        match (self.credentials.peer().role, link.peer().role) {
+            (_, Role::User) | (Role::Foreman, Role::Worker) => false,
+            (_, Role::Master | Role::Foreman | Role::Worker | Role::Catalog) => true,
+        }
     }
 }
 

@@ -102,6 +102,7 @@ where
             shelf: setup.shelf.clone(),
             credentials: setup.credentials,
             links: Arc::new(AtomicU32::new(1)),
+            rate: setup.link_rate,
             leaving,
         };
         let lines = Arc::clone(&chain.lines);

@@ -1,13 +1,14 @@
 //! An admitted connection, and how connections end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::Peer;
 use muster_proto::wire::CloseCode;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 
-use super::Kind;
+use super::{Kind, LinkRate, Pace};
 
 /// A connection to a peer whose certificate and role have been checked.
 ///
@@ -19,6 +20,7 @@ pub struct Link {
     kind: Kind,
     /// A dialer's own endpoint; a listener keeps its endpoint itself.
     endpoint: Option<quinn::Endpoint>,
+    pace: Arc<Pace>,
 }
 
 impl Link {
@@ -32,7 +34,19 @@ impl Link {
             peer,
             kind,
             endpoint,
+            pace: Arc::default(),
         }
+    }
+
+    /// The same link, over which contents move at most at this rate each way.
+    pub(crate) fn limited(self, rate: LinkRate) -> Link {
+        let pace = Arc::new(Pace::of(rate));
+        Link { pace, ..self }
+    }
+
+    /// What holds contents back on it.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Who is at the other end.

@@ -153,6 +153,7 @@ impl World {
         let (stop, stopped) = oneshot::channel::<()>();
         let peer = credentials.peer().clone();
         let setup = Setup {
+            link_rate: None,
             clock: Clock::start(),
             credentials,
             journal: plan.log.map(|log| (log, Lsn(1))),
