@@ -9,6 +9,7 @@ use std::process::Command;
 
 use muster_node::clock::Clock;
 use muster_proto::Time;
+use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::home::{Home, Running};
@@ -141,6 +142,39 @@ fn a_master_whose_journal_is_full_refuses_what_is_submitted() {
     let address = master.address();
     let all = home.run(&["status", "--master", &address, "--json"], SOON);
     assert_eq!(all.ended_with(0).json()["tasks"]["submitted"], 4_001);
+}
+
+/// M6 at a site: a foreman whose journal cannot grow holds results back, says so, and hands them up when there is room.
+#[test]
+fn a_foreman_whose_journal_is_full_loses_no_result() {
+    let home = Home::new();
+    let Some(disk) = Disk::mount(home.path("foreman-campus"), 96) else {
+        return;
+    };
+    let mut master = Daemon::master(&home, "p");
+    let address = master.address();
+    let mut foreman = Daemon::foreman(&home, "campus", std::slice::from_ref(&address));
+    let _worker = Daemon::worker(&home, "w", &foreman.address(), 2);
+    let first = ["run", "--master", &address, "--", "true"];
+    home.run(&first, SOON).ended_with(0);
+    disk.fill();
+    // More than what the journal keeps in reserve: 8 KiB of each result.
+    let (tasks, script) = (1_200, "printf %4096s {}; printf %4096s {} >&2");
+    let all = format!("1-{tasks}");
+    let words = [
+        "submit", "--master", &address, "--array", &all, "--", "sh", "-c", script,
+    ];
+    home.run(&words, SOON).ended_with(0);
+    let note = "the journal cannot be written";
+    let status = || home.run(&["status", "--master", &address], SOON).stdout;
+    until_true("the state is shown", LONG, || status().contains(note));
+    disk.free();
+    let ended = home.run(&["wait", "--master", &address, "all", "--json"], LONG);
+    let ended = ended.ended_with(0).json_lines();
+    assert_eq!(ended.len(), tasks);
+    let once = |outcome: &Value| outcome["attempts"] == 1;
+    assert!(ended.iter().all(once), "nothing has run twice");
+    until_true("there is room", SOON, || !status().contains(note));
 }
 
 /// X7: eight inputs of 8 MiB through a site with 24 MiB.

@@ -1,10 +1,9 @@
 //! How things stand, for people: here, and at the foremen below, who are asked.
 
 use muster_proto::machine::{Gate, Output};
-use muster_proto::wire::{
-    Explain, Frame, LinkStatus, SiteStatus, Status, StatusReply, Subject, TaskCounts,
-};
+use muster_proto::wire::{Explain, Frame, LinkStatus, Status, StatusReply, Subject, TaskCounts};
 use muster_proto::{Digest, LinkId, Peer, Time};
+use muster_sched::Sites;
 
 use crate::subordinates::Settling;
 use crate::{Effect, Foreman};
@@ -34,8 +33,8 @@ impl Foreman {
 
     /// Answers what has all its answers from below, or has waited for them long enough.
     pub(crate) fn answer_due(&mut self, now: Time, out: &mut Vec<Effect>) {
-        for answer in self.views.sites_due(now, &self.crew) {
-            self.send(answer.link, self.status(answer.rows, answer.missing), out);
+        for (link, sites) in self.views.sites_due(now, &self.crew) {
+            self.send(link, self.status(sites), out);
         }
         for (link, explained) in self.views.files_due(now, &self.crew) {
             self.send(link, explained, out);
@@ -50,7 +49,7 @@ impl Foreman {
         });
     }
 
-    fn status(&self, sites: Vec<SiteStatus>, missing: Option<String>) -> StatusReply {
+    fn status(&self, below: Sites) -> StatusReply {
         let held = self.spool.results.len() as u64;
         let leased = self.sched.counts().leased + self.arriving.len() as u64;
         let open = self.leases.len() as u64;
@@ -73,7 +72,7 @@ impl Foreman {
             .iter()
             .map(Settling::note)
             .chain(self.is_full.then(no_room))
-            .chain(missing)
+            .chain(below.notes)
             .collect();
         StatusReply {
             epoch: 0,
@@ -83,7 +82,7 @@ impl Foreman {
             links: self.links(),
             notes,
             cache: Box::new(self.cache.status()),
-            sites,
+            sites: below.sites,
         }
         .cut()
     }

@@ -1,10 +1,8 @@
 //! How things stand, for people: at the master, and at the foremen below it, who are asked.
 
-use muster_proto::wire::{
-    Explain, LinkStatus, SiteStatus, Status, StatusReply, Subject, TaskCounts,
-};
+use muster_proto::wire::{Explain, LinkStatus, Status, StatusReply, Subject, TaskCounts};
 use muster_proto::{Digest, LinkId, Time};
-use muster_sched::ChildId;
+use muster_sched::{ChildId, Sites};
 
 use crate::recovery::Recovery;
 use crate::{Effect, Master};
@@ -34,8 +32,8 @@ impl Master {
 
     /// Answers what has all its answers from below, or has waited for them long enough.
     pub(crate) fn answer_due(&mut self, now: Time, out: &mut Vec<Effect>) {
-        for answer in self.views.sites_due(now, &self.crew) {
-            self.send(answer.link, self.status(answer.rows, answer.missing), out);
+        for (link, sites) in self.views.sites_due(now, &self.crew) {
+            self.send(link, self.status(sites), out);
         }
         for (link, explained) in self.views.files_due(now, &self.crew) {
             self.send(link, explained, out);
@@ -85,7 +83,7 @@ impl Master {
         }
     }
 
-    fn status(&self, sites: Vec<SiteStatus>, missing: Option<String>) -> StatusReply {
+    fn status(&self, below: Sites) -> StatusReply {
         let tasks = self.counts();
         let losses = self
             .losses
@@ -97,7 +95,7 @@ impl Master {
             .iter()
             .map(Recovery::note)
             .chain(self.no_room())
-            .chain(missing)
+            .chain(below.notes)
             .collect();
         StatusReply {
             epoch: self.book.epoch.0,
@@ -107,7 +105,7 @@ impl Master {
             links: self.links(),
             notes,
             cache: Box::default(),
-            sites,
+            sites: below.sites,
         }
         .cut()
     }

@@ -41,7 +41,7 @@ pub use linger::Linger;
 pub use outbox::{Gates, Outbox};
 pub use place::{Files, Placed, Placement};
 pub use seq_map::{Numbered, SeqMap};
-pub use views::{Answer, Views};
+pub use views::{Sites, Views};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,23 +12,33 @@ use crate::inquiries::{Asked, Inquiries};
 
 /// Foremen that one note names before it only counts.
 const NAMED_MAX: usize = 4;
+/// Notes of one foreman that are handed on, and bytes of each.
+const NOTES_PER_SITE_MAX: usize = 8;
+const NOTE_BYTES_MAX: usize = 1 << 10;
+/// Notes of all foremen in one answer.
+const NOTES_MAX: usize = 64;
 
 /// Questions about the sites and about contents.
 #[derive(Debug, Default)]
 pub struct Views {
-    sites: Inquiries<SiteStatus>,
+    sites: Inquiries<Told>,
     files: Inquiries<String>,
 }
 
-/// A question that is to be answered.
+/// What a foreman tells of its site and of those below.
 #[derive(Debug)]
-pub struct Answer<T> {
-    /// Who asked.
-    pub link: LinkId,
-    /// What was gathered.
-    pub rows: Vec<T>,
-    /// Who is missing from it, in a sentence.
-    pub missing: Option<String>,
+enum Told {
+    Site(SiteStatus),
+    Note(String),
+}
+
+/// How the sites stand, for whoever asked.
+#[derive(Debug, Default)]
+pub struct Sites {
+    /// Each of them.
+    pub sites: Vec<SiteStatus>,
+    /// What people should know of them, and who has not answered, in sentences.
+    pub notes: Vec<String>,
 }
 
 impl Views {
@@ -47,8 +57,11 @@ impl Views {
         let child = crew.child_at(link);
         if let Some(peer) = child.and_then(|child| crew.peer_of(child)) {
             let own = reply.site(peer.clone());
-            let below = reply.sites.into_iter();
-            self.sites.answered(link, [own].into_iter().chain(below));
+            let notes = reply.notes.into_iter().take(NOTES_PER_SITE_MAX);
+            let notes = notes.map(|note| Told::Note(shortened(format!("{peer}: {note}"))));
+            let below = reply.sites.into_iter().map(Told::Site);
+            let told = [Told::Site(own)].into_iter().chain(notes).chain(below);
+            self.sites.answered(link, told);
         }
     }
 
@@ -69,21 +82,35 @@ impl Views {
     }
 
     /// Takes the questions about sites that are to be answered now.
-    pub fn sites_due(&mut self, now: Time, crew: &Crew) -> Vec<Answer<SiteStatus>> {
+    pub fn sites_due(&mut self, now: Time, crew: &Crew) -> Vec<(LinkId, Sites)> {
         let due = self.sites.take_due(now).into_iter();
-        due.map(|asked| Answer::of(asked, crew)).collect()
+        due.map(|asked| {
+            let missing = missing(&asked, crew);
+            let mut told = Sites::default();
+            for row in asked.rows {
+                match row {
+                    Told::Site(site) => told.sites.push(site),
+                    Told::Note(note) => told.notes.push(note),
+                }
+            }
+            let more = told.notes.len().saturating_sub(NOTES_MAX);
+            told.notes.truncate(NOTES_MAX);
+            told.notes
+                .extend((more > 0).then(|| format!("{more} more note(s) of sites")));
+            told.notes.extend(missing);
+            (asked.link, told)
+        })
+        .collect()
     }
 
     /// Takes the questions about contents that are to be answered now, as they are to be answered.
     pub fn files_due(&mut self, now: Time, crew: &Crew) -> Vec<(LinkId, Explained)> {
         let due = self.files.take_due(now).into_iter();
-        let answers = due.map(|asked| Answer::of(asked, crew));
-        answers
-            .map(|answer| {
-                let missing = answer.missing.into_iter().collect();
-                (answer.link, Explained::cut(answer.rows, missing))
-            })
-            .collect()
+        due.map(|asked| {
+            let missing = missing(&asked, crew).into_iter().collect();
+            (asked.link, Explained::cut(asked.rows, missing))
+        })
+        .collect()
     }
 
     /// When something is to be answered.
@@ -93,24 +120,27 @@ impl Views {
     }
 }
 
-impl<T> Answer<T> {
-    fn of(asked: Asked<T>, crew: &Crew) -> Self {
-        let count = asked.silent.len() + asked.spared;
-        let silent = asked.silent.iter().filter_map(|link| crew.child_at(*link));
-        let named: Vec<String> = silent
-            .filter_map(|child| crew.peer_of(child))
-            .take(NAMED_MAX)
-            .map(ToString::to_string)
-            .collect();
-        let others = match (named.len(), count - named.len()) {
-            (_, 0) => String::new(),
-            (0, more) => format!("{more} foremen"),
-            (_, more) => format!(" and {more} more"),
-        };
-        Self {
-            link: asked.link,
-            rows: asked.rows,
-            missing: (count > 0).then(|| format!("no answer from {}{others}", named.join(", "))),
-        }
+/// Who is missing from what was gathered, in a sentence.
+fn missing<T>(asked: &Asked<T>, crew: &Crew) -> Option<String> {
+    let count = asked.silent.len() + asked.spared;
+    let silent = asked.silent.iter().filter_map(|link| crew.child_at(*link));
+    let named: Vec<String> = silent
+        .filter_map(|child| crew.peer_of(child))
+        .take(NAMED_MAX)
+        .map(ToString::to_string)
+        .collect();
+    let others = match (named.len(), count - named.len()) {
+        (_, 0) => String::new(),
+        (0, more) => format!("{more} foremen"),
+        (_, more) => format!(" and {more} more"),
+    };
+    (count > 0).then(|| format!("no answer from {}{others}", named.join(", ")))
+}
+
+/// As much of a note as is handed on.
+fn shortened(mut note: String) -> String {
+    while note.len() > NOTE_BYTES_MAX {
+        note.pop();
     }
+    note
 }

@@ -299,6 +299,7 @@ fn a_status_lists_the_sites_that_the_foremen_tell_of() {
         StatusReply {
             cache: Box::new(cache),
             sites: vec![below],
+            notes: vec!["its disk is full".to_owned()],
             ..StatusReply::default()
         },
     );
@@ -312,4 +313,9 @@ fn a_status_lists_the_sites_that_the_foremen_tell_of() {
         .map(|site| (site.peer.name.as_str(), site.cache.hits))
         .collect();
     assert_eq!(sites, [("f1", 9), ("f2", 0)]);
+    let told = reply
+        .notes
+        .iter()
+        .any(|note| note.ends_with("f1: its disk is full"));
+    assert!(told, "{:?}", reply.notes);
 }
