@@ -260,15 +260,16 @@ async fn pass(
     outlet: &mut Outlet,
     pace: &Pace,
 ) -> Result<Result<(), ContentError>, Stop> {
+    let piece = pace.piece(CHUNK_BYTES);
     loop {
         let mut bytes = Vec::new();
         let came = tokio::select! {
             biased;
             verdict = &mut outlet.verdict => return verdict.map_err(|_| Stop::Cut),
-            came = stream::read_more(stream, pace.piece() as u64, &mut bytes) => came,
+            came = stream::read_more(stream, piece as u64, &mut bytes) => came,
         };
         let came = match came {
-            Ok(More::Came) => drain(stream, &mut bytes, pace.piece()).await,
+            Ok(More::Came) => drain(stream, &mut bytes, piece).await,
             Ok(More::End) | Err(_) => came,
         };
         // What has come before a cut is as good as the rest.

@@ -88,8 +88,8 @@ pub(crate) async fn read_small(
     let mut contents = Vec::new();
     while (contents.len() as u64) < bytes {
         let before = contents.len();
-        let most = (bytes - before as u64).min(pace.piece() as u64);
-        read_some(stream, most, &mut contents).await?;
+        let left = usize::try_from(bytes - before as u64).unwrap_or(usize::MAX);
+        read_some(stream, pace.piece(left) as u64, &mut contents).await?;
         pace.receive(contents.len() - before).await;
     }
     Ok(contents)
@@ -152,7 +152,7 @@ pub(crate) async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Res
 pub(crate) async fn pour(stream: &mut SendStream, bytes: Vec<u8>, pace: &Pace) -> Result<(), Stop> {
     let mut left = Bytes::from(bytes);
     while !left.is_empty() {
-        let mut piece = [left.split_to(left.len().min(pace.piece()))];
+        let mut piece = [left.split_to(pace.piece(left.len()))];
         pace.send(piece[0].len()).await;
         while !piece[0].is_empty() {
             let written = within(STILL, stream.write_chunks(&mut piece)).await?;
@@ -168,7 +168,7 @@ pub(crate) async fn write_paced(
     bytes: &[u8],
     pace: &Pace,
 ) -> Result<(), Stop> {
-    for piece in bytes.chunks(pace.piece()) {
+    for piece in bytes.chunks(pace.piece(super::CHUNK_BYTES)) {
         pace.send(piece.len()).await;
         write(stream, piece).await?;
     }

@@ -54,11 +54,12 @@ impl Pace {
         }))
     }
 
-    /// Bytes that may move in one go: a share of a second small enough for all transfers of a link to have their turns.
-    pub(crate) fn piece(&self) -> usize {
-        self.0.as_ref().map_or(PIECE_MAX, |ways| {
-            let share = usize::try_from(ways.rate.0.get() / PIECES_PER_S).unwrap_or(PIECE_MAX);
-            share.clamp(PIECE_MIN, PIECE_MAX)
+    /// How many of `bytes` may move in one go: a share of a second small enough for all transfers of a link to have their
+    /// turns.
+    pub(crate) fn piece(&self, bytes: usize) -> usize {
+        self.0.as_ref().map_or(bytes, |ways| {
+            let share = usize::try_from(ways.rate.0.get() / PIECES_PER_S);
+            bytes.min(share.unwrap_or(PIECE_MAX).clamp(PIECE_MIN, PIECE_MAX))
         })
     }
 
@@ -95,7 +96,7 @@ const BURST: Duration = Duration::from_millis(50);
 const PIECES_PER_S: u64 = 50;
 /// Less is not worth a turn.
 const PIECE_MIN: usize = 4 << 10;
-/// What moves in one go where there is no limit.
+/// More would be a burst of its own.
 const PIECE_MAX: usize = 256 << 10;
 
 #[cfg(test)]
@@ -141,11 +142,11 @@ mod tests {
 
     #[test]
     fn pieces_are_small_where_the_rate_is() {
-        let piece = |rate| Pace::of(LinkRate::new(rate).expect("it is enough")).piece();
+        let piece = |rate| Pace::of(LinkRate::new(rate).expect("it is enough")).piece(1 << 20);
         assert_eq!(piece(LinkRate::MIN), PIECE_MIN);
         assert_eq!(piece(10 << 20), 209_715);
         assert_eq!(piece(1 << 40), PIECE_MAX);
-        assert_eq!(Pace::default().piece(), PIECE_MAX);
+        assert_eq!(Pace::default().piece(1 << 20), 1 << 20);
         assert_eq!(LinkRate::new(LinkRate::MIN - 1), None);
     }
 }
