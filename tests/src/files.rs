@@ -168,9 +168,9 @@ fn files_cross_a_link_no_faster_than_its_rate() {
     let clock = Clock::start();
     let words = [&words[..], &files, &task].concat();
     home.run(&words, LONG).ended_with(0);
-    // 4 MB down one after the other, and then 3 MB up: 2 s and 1.5 s, but for what may go ahead.
+    // 4 MB down in 2 s and 3 MB up in 1.5 s; the first results go up while the last inputs come.
     let took = clock.now();
-    assert!(took >= Time(3_000_000), "it took {took:?}");
+    assert!(took >= Time(2_700_000), "it took {took:?}");
     let large = fs::read(home.work().join("large")).expect("it is there");
     for n in 1..=10 {
         let read = |name: String| fs::read(home.work().join(name)).expect("it is there");

@@ -111,6 +111,10 @@ pub const STORY_MAX: usize = 65_536;
 pub const INQUIRIES_MAX: usize = 64;
 /// Rows that are gathered for one of them.
 pub const INQUIRY_ROWS_MAX: usize = 4096;
+/// Notes of one foreman that are handed on to those above: what keeps it from working, not its log.
+pub const NOTES_PER_SITE_MAX: usize = 8;
+/// Notes of all foremen in one status; with [`EXPLAINED_BYTES_MAX`] of each, 64 KiB.
+pub const NOTES_MAX: usize = 64;
 /// How long those below may take to answer one; people wait for it.
 pub const INQUIRY_WAIT: Span = Span::millis(500);
 /// Sentences of one answer to `explain`.

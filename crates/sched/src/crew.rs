@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use litemap::LiteMap;
 use muster_proto::limits::{FOREMAN_GRACE, WORKER_GRACE};
 use muster_proto::machine::Deadline;
 use muster_proto::wire::Offer;
@@ -41,7 +40,7 @@ enum Presence {
     Here {
         link: LinkId,
         inventory: Stock,
-        templates: LiteMap<(MasterId, TemplateId), ()>,
+        templates: BTreeSet<(MasterId, TemplateId)>,
     },
 }
 
@@ -99,7 +98,7 @@ impl Crew {
         let presence = Presence::Here {
             link,
             inventory,
-            templates: LiteMap::new(),
+            templates: BTreeSet::new(),
         };
         let arriving = self
             .children
@@ -272,7 +271,7 @@ impl Crew {
             .get_mut(&child)
             .map(|known| &mut known.presence)
         {
-            Some(Presence::Here { templates, .. }) => templates.insert(template, ()).is_none(),
+            Some(Presence::Here { templates, .. }) => templates.insert(template),
             Some(Presence::Away { .. }) | None => false,
         }
     }
@@ -293,7 +292,7 @@ impl Crew {
             .filter_map(|known| match &mut known.presence {
                 Presence::Here {
                     link, templates, ..
-                } => templates.remove(&template).map(|()| *link),
+                } => templates.remove(&template).then_some(*link),
                 Presence::Away { .. } => None,
             });
         here.collect()

@@ -3,6 +3,7 @@
 //! A user asks a master; the master asks its foremen, and they theirs. Whoever does not answer soon is left out and
 //! named: a view of most sites now is worth more than one of all sites later.
 
+use muster_proto::limits::{NOTES_MAX, NOTES_PER_SITE_MAX};
 use muster_proto::machine::Deadline;
 use muster_proto::wire::{Explained, SiteStatus, StatusReply};
 use muster_proto::{LinkId, Time};
@@ -12,11 +13,6 @@ use crate::inquiries::{Asked, Inquiries};
 
 /// Foremen that one note names before it only counts.
 const NAMED_MAX: usize = 4;
-/// Notes of one foreman that are handed on, and bytes of each.
-const NOTES_PER_SITE_MAX: usize = 8;
-const NOTE_BYTES_MAX: usize = 1 << 10;
-/// Notes of all foremen in one answer.
-const NOTES_MAX: usize = 64;
 
 /// Questions about the sites and about contents.
 #[derive(Debug, Default)]
@@ -58,7 +54,7 @@ impl Views {
         if let Some(peer) = child.and_then(|child| crew.peer_of(child)) {
             let own = reply.site(peer.clone());
             let notes = reply.notes.into_iter().take(NOTES_PER_SITE_MAX);
-            let notes = notes.map(|note| Told::Note(shortened(format!("{peer}: {note}"))));
+            let notes = notes.map(|note| Told::Note(Explained::line(format!("{peer}: {note}"))));
             let below = reply.sites.into_iter().map(Told::Site);
             let told = [Told::Site(own)].into_iter().chain(notes).chain(below);
             self.sites.answered(link, told);
@@ -135,12 +131,4 @@ fn missing<T>(asked: &Asked<T>, crew: &Crew) -> Option<String> {
         (_, more) => format!(" and {more} more"),
     };
     (count > 0).then(|| format!("no answer from {}{others}", named.join(", ")))
-}
-
-/// As much of a note as is handed on.
-fn shortened(mut note: String) -> String {
-    while note.len() > NOTE_BYTES_MAX {
-        note.pop();
-    }
-    note
 }

@@ -147,7 +147,7 @@ impl RunReport {
 pub struct Worker {
     config: Config,
     superior: Option<(LinkId, Peer)>,
-    templates: LiteMap<(MasterId, TemplateId), Arc<muster_proto::task::Template>>,
+    templates: BTreeMap<(MasterId, TemplateId), Arc<muster_proto::task::Template>>,
     epochs: LiteMap<MasterId, muster_proto::Epoch>,
     tasks: BTreeMap<TaskKey, Box<Held>>,
     /// Staged tasks by order of start.
@@ -181,7 +181,7 @@ impl Worker {
     pub fn new(config: Config, files: impl IntoIterator<Item = FileRef>) -> Self {
         Self {
             superior: None,
-            templates: LiteMap::new(),
+            templates: BTreeMap::new(),
             epochs: LiteMap::new(),
             tasks: BTreeMap::new(),
             waiting: BTreeSet::new(),

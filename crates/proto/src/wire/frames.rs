@@ -510,14 +510,17 @@ impl Explained {
     pub fn cut(lines: Vec<String>, last: Vec<String>) -> Explained {
         let room = EXPLAINED_MAX.saturating_sub(last.len());
         let lines = lines.into_iter().take(room).chain(last);
-        let shorten = |mut line: String| {
-            while line.len() > EXPLAINED_BYTES_MAX {
-                line.pop();
-            }
-            line
-        };
         Explained {
-            lines: lines.map(shorten).collect(),
+            lines: lines.map(Explained::line).collect(),
         }
+    }
+
+    /// As much of a sentence as is said: its first [`EXPLAINED_BYTES_MAX`] bytes.
+    #[must_use]
+    pub fn line(mut text: String) -> String {
+        while text.len() > EXPLAINED_BYTES_MAX {
+            text.pop();
+        }
+        text
     }
 }
